@@ -1,0 +1,240 @@
+"""Frozen facts about one Milvus cluster at one moment.
+
+`observe` fills these types from Kubernetes, Milvus and Prometheus; `decide` reads them and nothing else. A number that was
+measured is a `Sample`: its value, how old it is, and which share of the series that should be there was there. Missing is
+not zero: `Sample.missing()` has no value, and no decision may read one as 0.
+
+A snapshot has one JSON form (`snapshot_json`), used for recording, replay and support.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sample:
+    """One measured number.
+
+    value is None where nothing usable was measured (absent, NaN, infinite); age_seconds is the age of the oldest part that
+    went into it; coverage is the share (0 to 1) of the expected series that contributed.
+    """
+
+    value: float | None
+    age_seconds: float = 0.0
+    coverage: float = 1.0
+
+    @classmethod
+    def missing(cls) -> Sample:
+        """The sample that holds nothing."""
+        return cls(value=None, age_seconds=0.0, coverage=0.0)
+
+    def usable(self, *, max_age_seconds: float, min_coverage: float) -> float | None:
+        """The value, or None when it is absent, too old, or covers too few of its series."""
+        if self.age_seconds > max_age_seconds or self.coverage < min_coverage:
+            return None
+        return self.value
+
+
+MISSING = Sample.missing()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class QueryNode:
+    """One QueryNode: a pod, and the Milvus node behind it.
+
+    node_id is None where pod and Milvus node could not be matched beyond doubt (the IP in system_info and the node_id in
+    the pod's own metrics must agree); nothing acts on such a node.
+    """
+
+    pod: str
+    pod_uid: str
+    node_id: int | None
+    ip: str
+    ready: bool = True
+    terminating: bool = False
+    created_at: datetime | None = None
+    grace_period_seconds: int = 30
+    deletion_cost: int | None = None
+    pending_reason: str | None = (
+        None  # why it is not running yet, in Kubernetes' word: Unschedulable, ImagePullBackOff, ...
+    )
+    memory_limit_bytes: int | None = None
+    cpu_limit_cores: float | None = None
+    resident_memory_bytes: Sample = MISSING
+    loaded_bytes: Sample = MISSING
+    cpu_cores: Sample = MISSING
+    read_concurrency: Sample = MISSING  # average over the query window, tasks
+    read_concurrency_cap: int | None = None
+    queue_latency_milliseconds: Sample = MISSING  # mean wait of a search task before it runs
+
+
+class SegmentState(enum.StrEnum):
+    """Whether a segment is immutable and movable, or still taking inserts."""
+
+    SEALED = "Sealed"
+    GROWING = "Growing"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Segment:
+    """A loaded segment and the Milvus nodes that serve it (one per in-memory replica)."""
+
+    segment_id: int
+    collection_id: int
+    rows: int
+    node_ids: tuple[int, ...]
+    state: SegmentState = SegmentState.SEALED
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Replica:
+    """An in-memory replica: the set of QueryNodes that together hold one copy of a collection."""
+
+    replica_id: int
+    collection_id: int
+    node_ids: tuple[int, ...]
+    resource_group: str = "__default_resource_group"
+    leaders: tuple[tuple[str, int], ...] = ()  # (channel, node id of the shard leader)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Collection:
+    """A collection that is loaded, wholly or in part."""
+
+    collection_id: int
+    name: str
+    database: str = "default"
+    load_percent: int = 100
+    searches_per_second: Sample = MISSING
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Traffic:
+    """What the clients of the cluster see, measured at the proxies."""
+
+    searches_per_second: Sample = MISSING
+    p99_milliseconds: Sample = MISSING
+    mean_milliseconds: Sample = MISSING
+    failed_per_second: Sample = MISSING
+
+
+class WorkloadKind(enum.StrEnum):
+    """The kind of object whose replica count is written, and only it."""
+
+    DEPLOYMENT = "Deployment"  # a Helm release: the chart's QueryNode Deployment
+    MILVUS = "Milvus"  # milvus-operator: the custom resource, never its Deployments
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Workload:
+    """The owner of the QueryNode pods: what was asked of it and what came of it.
+
+    desired, ready and serving are counted apart: desired is what the owning resource asks for, ready are pods Kubernetes
+    calls Ready, serving are QueryNodes that Milvus itself counts as members and that are not leaving.
+    """
+
+    kind: WorkloadKind
+    namespace: str
+    name: str
+    desired_count: int
+    ready_count: int
+    serving_count: int | None = None
+    resource_version: str = ""
+    rollout_in_progress: bool = False
+    replicas_owner: str | None = None  # field manager that owns the replica count, e.g. "helm"
+    autoscalers: tuple[str, ...] = ()  # "HorizontalPodAutoscaler/name" or "ScaledObject/name" aimed at it
+    foreign_reverts: int = 0  # how often somebody else put back what we wrote, within the last hour
+
+
+class FreezeReason(enum.StrEnum):
+    """Why nothing may be started now, by what is going on in the cluster."""
+
+    LOADING = "Loading"
+    DRAINING = "Draining"
+    ROLLOUT = "RolloutInProgress"
+    COORDINATOR_NOT_READY = "CoordinatorNotReady"
+    WRITES_DENIED = "WritesDenied"
+    PAUSED_BY_OWNER = "PausedByOwner"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Freeze:
+    """One reason to hold still, with the facts in words."""
+
+    reason: FreezeReason
+    message: str
+
+
+class ProblemKind(enum.StrEnum):
+    """What kept a part of the observation from being made, or makes the target one we must not touch."""
+
+    TARGET_NOT_FOUND = "TargetNotFound"
+    TARGET_AMBIGUOUS = "TargetAmbiguous"
+    TARGET_UNSUPPORTED = "TargetUnsupported"
+    MILVUS_UNREACHABLE = "MilvusUnreachable"
+    MILVUS_CREDENTIALS_REJECTED = "MilvusCredentialsRejected"
+    PROMETHEUS_UNREACHABLE = "PrometheusUnreachable"
+    PROMETHEUS_CREDENTIALS_REJECTED = "PrometheusCredentialsRejected"
+    METRICS_MISSING = "MetricsMissing"
+    ETCD_UNREACHABLE = "EtcdUnreachable"
+    SECRET_NOT_FOUND = "SecretNotFound"
+    PERMISSION_DENIED = "PermissionDenied"
+    INVALID_CONNECTION = "InvalidConnection"
+    VERSION_UNKNOWN = "VersionUnknown"
+    VERSION_UNSUPPORTED = "VersionUnsupported"
+    NODE_IDENTITY_UNKNOWN = "NodeIdentityUnknown"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Problem:
+    """Something that could not be observed: what was tried, on what, and what to do about it."""
+
+    kind: ProblemKind
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EtcdSetting:
+    """A key under `<rootPath>/config/` in Milvus's etcd, as stored.
+
+    spellings lists every stored spelling of the same key (Milvus ignores case, dots, slashes and underscores); more than
+    one makes the effective value a matter of chance.
+    """
+
+    key: str
+    value: str
+    spellings: tuple[str, ...]
+    revision: int
+    leased: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Snapshot:
+    """Everything known about one Milvus cluster at `taken_at` (UTC)."""
+
+    taken_at: datetime
+    workload: Workload | None = None
+    milvus_version: str | None = None
+    query_nodes: tuple[QueryNode, ...] = ()
+    collections: tuple[Collection, ...] = ()
+    replicas: tuple[Replica, ...] = ()
+    segments: tuple[Segment, ...] = ()
+    traffic: Traffic = field(default_factory=Traffic)
+    settings: Mapping[str, EtcdSetting] = field(default_factory=dict)  # by normalised key; empty when etcd was not read
+    settings_readable: bool = False
+    etcd_root_path: str | None = None
+    freezes: tuple[Freeze, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+    def problem(self, *kinds: ProblemKind) -> Problem | None:
+        """The first problem of one of these kinds, or None."""
+        return next((problem for problem in self.problems if problem.kind in kinds), None)
+
+    @property
+    def members(self) -> tuple[QueryNode, ...]:
+        """The QueryNodes that serve and stay: ready, not terminating."""
+        return tuple(node for node in self.query_nodes if node.ready and not node.terminating)
