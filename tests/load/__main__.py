@@ -1,0 +1,7 @@
+"""`python -m tests.load`."""
+
+import sys
+
+from tests.load.cli import main
+
+sys.exit(main())
