@@ -1,7 +1,7 @@
 """The API, written once: MilvusTuning (group milvustuning.io, version v1alpha1) as pydantic models.
 
-`crd.py` turns these models into the structural schema with its CEL rules, `make manifests` writes the CRD from it, and the
-operator parses objects with them, so that what the API server admits and what the operator reads are one definition.
+`crd.py` turns these models into the structural schema with its CEL rules, `make manifests` writes the CRD from it, and
+the operator parses objects with them: what the API server admits and what the operator reads are one definition.
 
 A field that is unset is unmanaged: the operator neither reads it as a default nor writes what it stands for. Defaults
 inside a declared block (windows, thresholds) are those of docs.zilliz.com/docs/auto-scaling, the managed service's own.
@@ -11,7 +11,7 @@ Integers carry their unit in the name; there are no floats.
 from __future__ import annotations
 
 import enum
-from typing import Annotated, ClassVar, NamedTuple, Self
+from typing import Annotated, Any, ClassVar, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
@@ -32,14 +32,27 @@ class Rule(NamedTuple):
     message: str
 
 
+def _add_cel_rules(schema: dict[str, Any], model: type[BaseModel]) -> None:
+    rules: tuple[Rule, ...] = getattr(model, "cel_rules", ())
+    if rules:
+        schema["x-kubernetes-validations"] = [{"rule": rule.expression, "message": rule.message} for rule in rules]
+
+
 class ApiModel(BaseModel):
     """Base of all API types: camelCase outside, frozen, unknown fields refused.
 
-    cel_rules become `x-kubernetes-validations` of the type; each has its twin in a validator here, because an object may
-    have reached the operator past the API server's checks (an older CRD, a direct restore).
+    cel_rules become `x-kubernetes-validations` of the type; each has its twin in a validator here (except those over
+    `oldSelf`, which only the API server can see), because an object may have reached the operator past the API server's
+    checks (an older CRD, a direct restore).
     """
 
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True)
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        populate_by_name=True,
+        extra="forbid",
+        frozen=True,
+        json_schema_extra=_add_cel_rules,
+    )
     cel_rules: ClassVar[tuple[Rule, ...]] = ()
 
 
@@ -83,7 +96,9 @@ class TargetReference(ApiModel):
     name: ObjectName = Field(description="Name of the Milvus object, or of the Helm release.")
     allow_helm_owned_fields: bool | None = Field(
         default=None,
-        description="Write the QueryNode Deployment's replica count although Helm renders it. A later helm upgrade puts its own value back (Helm 3) or fails with a conflict (Helm 4). Setting queryNode.replicas to -1 in the chart's values avoids both.",
+        description="Write the QueryNode Deployment's replica count although Helm renders it. A later helm upgrade "
+        "puts its own value back (Helm 3) or fails with a conflict (Helm 4). Setting queryNode.replicas to -1 in the "
+        "chart's values avoids both.",
     )
 
     @model_validator(mode="after")
@@ -178,7 +193,8 @@ class PrometheusConnection(ApiModel):
     ) = Field(
         default=None,
         max_length=8,
-        description="Further label values that every series must have, for a Prometheus that several Kubernetes clusters share.",
+        description="Further label values that every series must have, for a Prometheus that several Kubernetes "
+        "clusters share.",
     )
     credentials_secret_ref: SecretKeyReference | None = Field(
         default=None, description="Holds username:password, or a bearer token."
@@ -187,9 +203,10 @@ class PrometheusConnection(ApiModel):
 
 
 class Connections(ApiModel):
-    """Addresses of, and credentials for, what the operator talks to. Credentials are sent to the address beside them and nowhere else."""
+    """Addresses of, and credentials for, what the operator talks to.
 
-    cel_rules: ClassVar[tuple[Rule, ...]] = ()
+    Credentials are sent to the address beside them and nowhere else.
+    """
 
     milvus: MilvusConnection | None = None
     etcd: EtcdConnection | None = None
@@ -197,7 +214,10 @@ class Connections(ApiModel):
 
 
 class Objectives(ApiModel):
-    """What good looks like. Objectives are reported against; only nodeImbalancePercent enters decisions, as the skew test."""
+    """What good looks like.
+
+    Objectives are reported against; only nodeImbalancePercent enters decisions, as the skew test.
+    """
 
     search_latency_p99_milliseconds: int | None = Field(default=None, ge=1, le=600_000)
     searches_per_second: int | None = Field(default=None, ge=1, le=10_000_000)
@@ -242,7 +262,8 @@ class ScaleIn(ApiModel):
     )
     load_bytes_per_second: Annotated[int, Field(ge=1, le=100_000_000_000)] = Field(
         default=20_000_000,
-        description="Assumed speed at which the remaining nodes load what the leaving one holds; used with a factor of two to check the pod's grace period.",
+        description="Assumed speed at which the remaining nodes load what the leaving one holds; used with a factor of "
+        "two to check the pod's grace period.",
     )
 
 
@@ -294,7 +315,10 @@ class PlacementOwner(enum.StrEnum):
 
 
 class LoadBalancing(ApiModel):
-    """How Milvus balances segments. Each intent is carried out by the key that acts in the running version, or reported as Unsupported."""
+    """How Milvus balances segments.
+
+    Each intent is carried out by the key that acts in the running version, or reported as Unsupported.
+    """
 
     placement_owner: PlacementOwner | None = Field(
         default=None, description="Operator: Milvus's own balancer is held off under a lease while this object exists."
