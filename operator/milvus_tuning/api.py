@@ -145,7 +145,9 @@ class EtcdConnection(ApiModel):
     """Where Milvus's etcd is; found from the target's own configuration where unset."""
 
     endpoints: list[Annotated[str, Field(min_length=1, max_length=512, pattern=r"^(https?://)?[^/@\s]+$")]] | None = (
-        Field(default=None, min_length=1, max_length=16)
+        Field(
+            default=None, min_length=1, max_length=16, description="host:port, or with http:// or https:// before it."
+        )
     )
     root_path: str | None = Field(
         default=None,
@@ -219,8 +221,12 @@ class Objectives(ApiModel):
     Objectives are reported against; only nodeImbalancePercent enters decisions, as the skew test.
     """
 
-    search_latency_p99_milliseconds: int | None = Field(default=None, ge=1, le=600_000)
-    searches_per_second: int | None = Field(default=None, ge=1, le=10_000_000)
+    search_latency_p99_milliseconds: int | None = Field(
+        default=None, ge=1, le=600_000, description="99 of 100 searches are to be answered within this time."
+    )
+    searches_per_second: int | None = Field(
+        default=None, ge=1, le=10_000_000, description="Searches per second that the cluster is to carry."
+    )
     node_imbalance_percent: int = Field(
         default=20,
         ge=1,
@@ -239,7 +245,7 @@ class ScaleOut(ApiModel):
     computation_above_percent: Percent = Field(
         default=60, description="Computation (CPU over its limit, read concurrency over its cap) of the QueryNodes."
     )
-    computation_window_seconds: Seconds = 120
+    computation_window_seconds: Seconds = Field(default=120, description="How long computation must stay above.")
     max_step: NodeCount = Field(default=2, description="Most QueryNodes added by one operation.")
     cooldown_seconds: Seconds = Field(default=300, description="Rest after an operation before QueryNodes are added.")
     ready_deadline_seconds: Annotated[int, Field(ge=10, le=86_400)] = Field(
@@ -250,10 +256,10 @@ class ScaleOut(ApiModel):
 class ScaleIn(ApiModel):
     """When QueryNodes are taken away; always one at a time."""
 
-    capacity_below_percent: Percent = 60
-    capacity_window_seconds: Seconds = 1800
-    computation_below_percent: Percent = 40
-    computation_window_seconds: Seconds = 600
+    capacity_below_percent: Percent = Field(default=60, description="Memory of the fullest node over its limit.")
+    capacity_window_seconds: Seconds = Field(default=1800, description="How long capacity must stay below.")
+    computation_below_percent: Percent = Field(default=40, description="Computation of the QueryNodes, as in scaleOut.")
+    computation_window_seconds: Seconds = Field(default=600, description="How long computation must stay below.")
     cooldown_seconds: Seconds = Field(
         default=600, description="Rest after an operation before a QueryNode is taken away."
     )
@@ -282,8 +288,8 @@ class QueryNodes(ApiModel):
         ),
     )
 
-    min_count: NodeCount
-    max_count: NodeCount
+    min_count: NodeCount = Field(description="Fewest QueryNodes that the operator scales in to.")
+    max_count: NodeCount = Field(description="Most QueryNodes that the operator scales out to.")
     capacity_target_percent: Percent = Field(
         default=70, description="Memory use per node that a new size is computed for."
     )
@@ -340,7 +346,9 @@ class LoadBalancing(ApiModel):
 class AutomaticApproval(ApiModel):
     """What mode Auto may do by itself."""
 
-    max_actions_per_hour: Annotated[int, Field(ge=1, le=60)] = 6
+    max_actions_per_hour: Annotated[int, Field(ge=1, le=60)] = Field(
+        default=6, description="Operations that may be begun in any hour; further ones wait."
+    )
 
 
 class Approval(ApiModel):

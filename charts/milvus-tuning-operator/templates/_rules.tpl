@@ -1,0 +1,59 @@
+{{- /*
+What the operator may do in a namespace that it watches. Deployments themselves are only read: their size goes through the
+scale subresource, so no template, image or strategy can be changed. Nothing is ever deleted.
+*/ -}}
+{{- define "operator.rules" -}}
+# The objects it serves: its own status, annotations and finalizer.
+- apiGroups: [milvustuning.io]
+  resources: [milvustunings]
+  verbs: [get, list, watch, patch, update]
+- apiGroups: [milvustuning.io]
+  resources: [milvustunings/status, milvustunings/finalizers]
+  verbs: [get, patch, update]
+# Targets of kind HelmRelease.
+- apiGroups: [apps]
+  resources: [deployments]
+  verbs: [get, list, watch]
+- apiGroups: [apps]
+  resources: [deployments/scale]
+  verbs: [get, patch]
+- apiGroups: [apps]
+  resources: [replicasets]
+  verbs: [get, list]
+# Targets of kind Milvus: server-side apply of single fields. Without the verb create none can come into being by it.
+- apiGroups: [milvus.io]
+  resources: [milvuses]
+  verbs: [get, list, watch, patch]
+- apiGroups: [milvus.io]
+  resources: [milvusupgrades]
+  verbs: [get, list]
+# QueryNode pods; patch marks the one that leaves with its deletion cost.
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [get, list, patch]
+# Where Milvus and its etcd are.
+- apiGroups: [""]
+  resources: [configmaps]
+  verbs: [get]
+- apiGroups: [""]
+  resources: [services]
+  verbs: [get, list]
+# Credentials that a MilvusTuning refers to, by name; secrets are never listed.
+- apiGroups: [""]
+  resources: [secrets]
+  {{- with .Values.rbac.secretNames }}
+  resourceNames: {{- toYaml . | nindent 4 }}
+  {{- end }}
+  verbs: [get]
+# Other writers of the size, who make it stand back.
+- apiGroups: [autoscaling]
+  resources: [horizontalpodautoscalers]
+  verbs: [get, list]
+- apiGroups: [keda.sh]
+  resources: [scaledobjects]
+  verbs: [get, list]
+# What it tells.
+- apiGroups: ["", events.k8s.io]
+  resources: [events]
+  verbs: [create, patch]
+{{- end -}}
