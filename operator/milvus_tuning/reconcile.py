@@ -1,0 +1,306 @@
+"""One pass over one MilvusTuning: observe, decide, apply, report. The only module that reads the clock.
+
+A pass takes fresh facts, and either carries on the operation that status says is running, or decides anew. Before each
+outside call the intent is in status, after it the outcome; what a restart finds there is gone on with from what the
+cluster shows then (`decide.operation`). A pass that cannot write its intent makes no call.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+
+from kubernetes.client import ApiClient
+from pydantic import ValidationError
+
+from milvus_tuning import apply, status
+from milvus_tuning.api import MilvusTuningSpec, MilvusTuningStatus
+from milvus_tuning.clients.etcd import EtcdClient
+from milvus_tuning.decide import decide
+from milvus_tuning.decide.load import signal
+from milvus_tuning.decide.operation import Call, begin, call_failed, call_succeeded, next_move
+from milvus_tuning.errors import ApplyError
+from milvus_tuning.metrics import Metrics
+from milvus_tuning.observe import Observer
+from milvus_tuning.plan import Decision, History, Operation, Reason, SettingStatus, Signal
+from milvus_tuning.settings import Settings
+from milvus_tuning.snapshot import Snapshot
+from milvus_tuning.store import Reference, StoredTuning, TuningStore
+
+CALLS_PER_PASS = 6  # an operation goes on within one pass as long as it makes progress, but not for ever
+WINDOW_MARGIN_SECONDS = 120
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Event:
+    """A Kubernetes Event on the MilvusTuning: type Normal or Warning, reason in CamelCase, message with the numbers."""
+
+    type: str
+    reason: str
+    message: str
+
+
+Emit = Callable[[Event], None]
+
+
+def utc_now() -> datetime:
+    """The wall clock, read here and nowhere else."""
+    return datetime.now(UTC)  # noqa: TID251
+
+
+@dataclass(slots=True)
+class _Memory:
+    """What is remembered of one object between passes; losing it costs one window of waiting, nothing else."""
+
+    signals: tuple[Signal, ...] = ()
+    last_reason: Reason | None = None
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Pass:
+    """The parts of one pass that travel together."""
+
+    stored: StoredTuning
+    spec: MilvusTuningSpec
+    snapshot: Snapshot
+    emit: Emit
+
+
+class Reconciler:
+    """Runs passes. One object's passes must not overlap (handlers.py sees to it); different objects' may."""
+
+    def __init__(
+        self,
+        *,
+        api_client: ApiClient,
+        settings: Settings,
+        require_lease: Callable[[], None],
+        metrics: Metrics,
+        clock: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self._api_client = api_client
+        self._settings = settings
+        self._require_lease = require_lease
+        self._metrics = metrics
+        self._clock = clock
+        self._store = TuningStore(api_client, timeout_seconds=settings.request_timeout_seconds)
+        self._observer = Observer(api_client, settings)
+        self._memories: dict[str, _Memory] = {}
+
+    def run_pass(self, reference: Reference, emit: Emit) -> None:
+        """Run one pass. Raises ObserveError or ApplyError when the API server itself does not do its part."""
+        started = time.monotonic()
+        stored = self._store.read(reference)
+        if stored is None or stored.deleting:
+            return
+        try:
+            spec = MilvusTuningSpec.model_validate(stored.body["spec"])
+        except ValidationError as error:
+            self._report_invalid(stored, error, emit)
+            return
+        snapshot = self._observer.observe(reference.namespace, spec, self._clock())
+        self._go(_Pass(stored=stored, spec=spec, snapshot=snapshot, emit=emit))
+        self._metrics.pass_seconds.observe(time.monotonic() - started)
+
+    def _go(self, turn: _Pass) -> None:
+        reference, spec = turn.stored.reference, turn.spec
+        memory = self._memories.setdefault(reference.uid, _Memory())
+        running = _running_operation(turn.stored.status)
+        if running is not None:
+            turn, operation = self._carry_on(turn, running)
+            decision = Decision(reason=Reason.IN_PROGRESS, message=running.message)
+            self._finish_pass(turn, decision, operation, memory)
+            return
+        now = self._clock()
+        memory.signals = _kept([*memory.signals, signal(turn.snapshot, now)], spec, now)
+        history = History(signals=memory.signals, operations=status.finished_operations(turn.stored.status))
+        decision = decide(
+            spec, turn.snapshot, history, now, read_only=self._settings.read_only, policy_uid=reference.uid
+        )
+        operation = None
+        if decision.steps:
+            begun = begin(decision, operation_id=_operation_id(reference), now=now)
+            turn.emit(Event(type="Normal", reason=decision.reason, message=decision.message))
+            turn, operation = self._carry_on(turn, begun)
+        self._finish_pass(turn, decision, operation, memory)
+
+    # -- carrying out ---------------------------------------------------------------------------------------------
+
+    def _carry_on(self, turn: _Pass, operation: Operation) -> tuple[_Pass, Operation]:
+        """Take the operation as far as it goes now. Each state is in the API server before what depends on it."""
+        for _ in range(CALLS_PER_PASS):
+            move = next_move(operation, turn.snapshot, turn.spec, self._clock())
+            turn = self._record(turn, before=operation, after=move.operation)
+            operation = move.operation
+            if move.call is None:
+                break
+            after = self._call(turn, operation, move.call)
+            turn = self._record(turn, before=operation, after=after)
+            operation = after
+            fresh = self._observer.observe(turn.stored.reference.namespace, turn.spec, self._clock())
+            turn = replace(turn, snapshot=fresh)
+        return turn, operation
+
+    def _call(self, turn: _Pass, operation: Operation, call: Call) -> Operation:
+        step = operation.steps[call.step_index].step
+        try:
+            message = apply.perform(step, undo=call.undo, context=self._apply_context(turn))
+        except ApplyError as error:
+            self._metrics.writes.labels(step.kind, "failed").inc()
+            return call_failed(operation, call, self._clock(), str(error), error.retryable)
+        self._metrics.writes.labels(step.kind, "made").inc()
+        return call_succeeded(operation, call, self._clock(), message)
+
+    def _record(self, turn: _Pass, *, before: Operation, after: Operation) -> _Pass:
+        stored_operation = turn.stored.status.operation
+        stored_id = stored_operation.id if stored_operation else None
+        if after == before and stored_id == after.operation_id:
+            return turn
+        self._require_lease()
+        updated = turn.stored.status.model_copy(update={"operation": status.operation_to_status(after)})
+        return replace(turn, stored=self._store.write_status(turn.stored, updated))
+
+    def _apply_context(self, turn: _Pass) -> apply.ApplyContext:
+        if turn.snapshot.workload is None:
+            raise ApplyError("the target is not found any more", retryable=True)
+        reference = turn.stored.reference
+        etcd = self._observer.connections(reference.namespace, turn.spec).etcd
+        return apply.ApplyContext(
+            api_client=self._api_client,
+            etcd=etcd if isinstance(etcd, EtcdClient) else None,
+            root_path=turn.snapshot.etcd_root_path,
+            namespace=reference.namespace,
+            workload=turn.snapshot.workload,
+            policy_uid=reference.uid,
+            require_lease=self._require_lease,
+            timeout_seconds=self._settings.request_timeout_seconds,
+        )
+
+    # -- reporting ------------------------------------------------------------------------------------------------
+
+    def _finish_pass(self, turn: _Pass, decision: Decision, operation: Operation | None, memory: _Memory) -> None:
+        now, before = self._clock(), turn.stored.status
+        finished = operation if operation is not None and not operation.running else None
+        if finished is not None:
+            before = _with_finished(before, finished)
+            memory.signals = ()  # the windows begin anew after a change
+            self._tell_finished(turn, finished)
+        facts = status.Facts(
+            spec=turn.spec,
+            snapshot=turn.snapshot,
+            decision=decision,
+            signal=signal(turn.snapshot, now),
+            settings=self._setting_statuses(turn, now),
+            operation=operation if finished is None else None,
+            last_finished=next(reversed(status.finished_operations(before)), None),
+            read_only=self._settings.read_only,
+        )
+        after = status.build_status(before, facts, generation=turn.stored.generation, now=now)
+        self._tell_decision(turn, decision, memory)
+        self._measure(turn.stored.reference, facts)
+        if finished is not None or status.worth_writing(turn.stored.status, after, now=now):
+            self._require_lease()
+            self._store.write_status(turn.stored, after)
+
+    def _setting_statuses(self, turn: _Pass, now: datetime) -> tuple[SettingStatus, ...]:
+        from milvus_tuning.decide.settings import setting_steps
+
+        _, statuses = setting_steps(turn.spec, turn.snapshot, now, turn.stored.reference.uid)
+        return statuses
+
+    def _report_invalid(self, stored: StoredTuning, error: ValidationError, emit: Emit) -> None:
+        message = "; ".join(f"spec.{_path(detail['loc'])}: {detail['msg']}" for detail in error.errors())
+        after = status.invalid_status(stored.status, message, generation=stored.generation, now=self._clock())
+        if after.observed_generation != stored.status.observed_generation or stored.status.phase != after.phase:
+            emit(Event(type="Warning", reason=Reason.INVALID_SPEC, message=message))
+            self._require_lease()
+            self._store.write_status(stored, after)
+
+    def _tell_decision(self, turn: _Pass, decision: Decision, memory: _Memory) -> None:
+        reference = turn.stored.reference
+        self._metrics.decisions.labels(reference.namespace, reference.name, decision.reason).inc()
+        if decision.reason is not memory.last_reason and decision.reason in _TOLD:
+            turn.emit(Event(type="Warning", reason=decision.reason, message=decision.message))
+        memory.last_reason = decision.reason
+
+    def _tell_finished(self, turn: _Pass, operation: Operation) -> None:
+        reference, outcome = turn.stored.reference, operation.outcome or Reason.COMPLETED
+        self._metrics.operations.labels(reference.namespace, reference.name, outcome).inc()
+        kind = "Normal" if outcome is Reason.COMPLETED else "Warning"
+        turn.emit(Event(type=kind, reason=outcome, message=f"{operation.message}: {operation.outcome_message}"))
+
+    def _measure(self, reference: Reference, facts: status.Facts) -> None:
+        metrics, workload = self._metrics, facts.snapshot.workload
+        values = (
+            (metrics.desired, workload.desired_count if workload else None),
+            (metrics.ready, workload.ready_count if workload else None),
+            (metrics.serving, workload.serving_count if workload else None),
+            (metrics.capacity, facts.signal.capacity_ratio),
+            (metrics.computation, facts.signal.computation_ratio),
+            (metrics.even_computation, facts.signal.even_computation_ratio),
+            (metrics.paused, float(facts.spec.paused or facts.read_only)),
+        )
+        for gauge, value in values:
+            metrics.set_or_clear(gauge, reference.namespace, reference.name, value)
+        metrics.passes.labels(reference.namespace, reference.name, facts.decision.reason).inc()
+
+
+_TOLD = frozenset(
+    {
+        Reason.SKEW_NOT_CAPACITY,
+        Reason.GRACE_PERIOD_TOO_SHORT,
+        Reason.CONFLICT,
+        Reason.HELM_OWNS_FIELD,
+        Reason.METRICS_MISSING,
+        Reason.METRICS_STALE,
+        Reason.MILVUS_UNREACHABLE,
+        Reason.TARGET_NOT_FOUND,
+        Reason.TARGET_UNSUPPORTED,
+        Reason.VERSION_UNSUPPORTED,
+        Reason.SECRET_NOT_FOUND,
+        Reason.PERMISSION_DENIED,
+        Reason.ACTION_LIMIT,
+        Reason.WOULD_NOT_FIT,
+        Reason.REPLICA_NEEDS_NODES,
+    }
+)
+
+
+def _running_operation(stored: MilvusTuningStatus) -> Operation | None:
+    if stored.operation is None:
+        return None
+    operation = status.operation_from_status(stored.operation)
+    return operation if operation.running else None
+
+
+def _with_finished(before: MilvusTuningStatus, finished: Operation) -> MilvusTuningStatus:
+    history = [*(before.history or []), status.operation_to_status(finished)]
+    return before.model_copy(update={"operation": None, "history": history[-status.HISTORY_LENGTH :]})
+
+
+def _kept(signals: list[Signal], spec: MilvusTuningSpec, now: datetime) -> tuple[Signal, ...]:
+    """The signals that some window may still ask for."""
+    if spec.query_nodes is None:
+        return tuple(signals[-1:])
+    out, into = spec.query_nodes.scale_out, spec.query_nodes.scale_in
+    longest = max(
+        out.capacity_window_seconds,
+        out.computation_window_seconds,
+        into.capacity_window_seconds,
+        into.computation_window_seconds,
+    )
+    oldest = now - timedelta(seconds=longest + WINDOW_MARGIN_SECONDS)
+    return tuple(kept for kept in signals if kept.at >= oldest)
+
+
+def _operation_id(reference: Reference) -> str:
+    return f"{reference.name[:60]}-{secrets.token_hex(5)}"
+
+
+def _path(location: tuple[int | str, ...]) -> str:
+    return ".".join(str(part) for part in location)

@@ -1,0 +1,252 @@
+"""Status: what a person and a program read of one MilvusTuning. Pure: facts in, status out.
+
+Numbers are quantised (percentages to 5, rates and latencies to two digits), so that noise rewrites nothing: the object
+is written when something a reader would act on has changed, or when its data time is older than a minute.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from milvus_tuning.api import (
+    Condition,
+    ConditionStatus,
+    ConfigStatus,
+    DecisionStatus,
+    MilvusTuningStatus,
+    Mode,
+    Observed,
+    ObservedNode,
+    OperationStatus,
+    RejectedAlternative,
+)
+from milvus_tuning.plan import Decision, Operation, Reason, SettingStatus, StepKind
+from milvus_tuning.snapshot import QueryNode, Sample, SegmentState, Snapshot
+from milvus_tuning.status.conditions import Facts, Verdict, merge_conditions, skew_percent, verdicts
+from milvus_tuning.status.records import format_time, operation_from_status, operation_to_status, parse_time
+
+HISTORY_LENGTH = 20
+REFRESH_SECONDS = 60.0
+
+__all__ = [
+    "Facts",
+    "Verdict",
+    "build_status",
+    "finished_operations",
+    "format_time",
+    "invalid_status",
+    "operation_from_status",
+    "operation_to_status",
+    "parse_time",
+    "skew_percent",
+    "worth_writing",
+]
+
+
+def build_status(previous: MilvusTuningStatus, facts: Facts, *, generation: int, now: datetime) -> MilvusTuningStatus:
+    """The whole status after a pass, given the one before it (for the times of its conditions and its history)."""
+    conditions = merge_conditions(
+        previous.conditions or [], verdicts(facts), now_text=format_time(now), generation=generation
+    )
+    return MilvusTuningStatus(
+        observed_generation=generation,
+        phase=phase(facts),
+        last_action=_last_action(facts.operation, previous.history or []),
+        conditions=conditions,
+        observed=_observed(facts, now),
+        decision=_decision(facts.decision, now),
+        config=[_config(setting) for setting in facts.settings] or None,
+        operation=operation_to_status(facts.operation) if facts.operation else None,
+        history=previous.history,
+    )
+
+
+def invalid_status(previous: MilvusTuningStatus, message: str, *, generation: int, now: datetime) -> MilvusTuningStatus:
+    """The status of an object whose spec cannot be read: it says what and where; what was observed before stays."""
+    verdict = Verdict(type="Ready", status=ConditionStatus.FALSE, reason=Reason.INVALID_SPEC, message=message)
+    kept = [condition for condition in previous.conditions or [] if condition.type != "Ready"]
+    ready = merge_conditions(previous.conditions or [], [verdict], now_text=format_time(now), generation=generation)
+    return previous.model_copy(
+        update={"observed_generation": generation, "phase": "Invalid", "conditions": [*ready, *kept]}
+    )
+
+
+def finished_operations(status: MilvusTuningStatus) -> tuple[Operation, ...]:
+    """The finished operations on record, oldest first, without those that a newer operator wrote in unknown words."""
+    finished = []
+    for stored in status.history or []:
+        try:
+            finished.append(operation_from_status(stored))
+        except ValueError:
+            continue
+    return tuple(finished)
+
+
+def worth_writing(before: MilvusTuningStatus, after: MilvusTuningStatus, *, now: datetime) -> bool:
+    """Whether the difference is one a reader would act on, or the stored data time has become old."""
+    if _without_times(before) != _without_times(after):
+        return True
+    stored = before.decision.time if before.decision else None
+    return stored is None or now - parse_time(stored) > timedelta(seconds=REFRESH_SECONDS)
+
+
+def phase(facts: Facts) -> str:
+    """One word for people."""
+    if facts.operation is not None:
+        return _operation_phase(facts.operation)
+    words = {
+        Reason.PAUSED: "Paused",
+        Reason.READ_ONLY: "Paused",
+        Reason.CONFLICT: "Conflict",
+        Reason.FROZEN: "Frozen",
+        Reason.COOLDOWN: "Resting",
+        Reason.STABILIZING: "Stabilizing",
+        Reason.STEADY: "Steady",
+        Reason.WITHIN_TOLERANCE: "Steady",
+        Reason.AT_MAXIMUM: "Limited",
+        Reason.AT_MINIMUM: "Steady",
+        Reason.SKEW_NOT_CAPACITY: "Skewed",
+    }
+    if facts.spec.mode is Mode.OBSERVE or facts.decision.reason is Reason.NOT_MANAGED:
+        return "Observing"
+    return words.get(facts.decision.reason, "Blocked")
+
+
+def _operation_phase(operation: Operation) -> str:
+    kinds = {record.step.kind for record in operation.steps}
+    if StepKind.DRAIN_QUERY_NODE in kinds:
+        return "ScalingIn"
+    return "ScalingOut" if StepKind.SCALE_QUERY_NODES in kinds else "Configuring"
+
+
+def _last_action(operation: Operation | None, history: Sequence[OperationStatus]) -> str | None:
+    if operation is not None:
+        return f"{operation.message[:180]} (running)"
+    if not history:
+        return None
+    last = history[-1]
+    return f"{last.message[:160]}: {last.outcome}"
+
+
+def _observed(facts: Facts, now: datetime) -> Observed:
+    snapshot, signal = facts.snapshot, facts.signal
+    workload = snapshot.workload
+    serving = len(snapshot.members) if workload is None or workload.serving_count is None else workload.serving_count
+    copies = Counter(replica.collection_id for replica in snapshot.replicas)
+    return Observed(
+        data_time=_data_time(snapshot, now),
+        milvus_version=snapshot.milvus_version,
+        nodes=f"{serving}/{workload.desired_count}" if workload else None,
+        desired_count=workload.desired_count if workload else None,
+        ready_count=workload.ready_count if workload else None,
+        serving_count=serving if workload else None,
+        replicas=max(copies.values(), default=None),
+        collections=len(snapshot.collections),
+        capacity_percent=_percent(signal.capacity_ratio),
+        computation_percent=_percent(signal.computation_ratio),
+        skew_percent=_to_five(skew_percent(signal)),
+        searches_per_second=_two_digits(snapshot.traffic.searches_per_second),
+        p99_milliseconds=_two_digits(snapshot.traffic.p99_milliseconds),
+        query_nodes=[_observed_node(node, snapshot) for node in snapshot.query_nodes[:20]] or None,
+    )
+
+
+def _observed_node(node: QueryNode, snapshot: Snapshot) -> ObservedNode:
+    held = [
+        segment
+        for segment in snapshot.segments
+        if node.node_id in segment.node_ids and segment.state is SegmentState.SEALED
+    ]
+    return ObservedNode(
+        pod=node.pod,
+        node_id=node.node_id,
+        ready=node.ready,
+        terminating=node.terminating or None,
+        capacity_percent=_percent(_ratio(node.resident_memory_bytes, node.memory_limit_bytes)),
+        computation_percent=_percent(_ratio(node.cpu_cores, node.cpu_limit_cores)),
+        rows=sum(segment.rows for segment in held),
+        segments=len(held),
+    )
+
+
+def _ratio(sample: Sample, limit: float | None) -> float | None:
+    return None if sample.value is None or not limit else sample.value / limit
+
+
+def _percent(ratio: float | None) -> int | None:
+    return None if ratio is None else _to_five(round(ratio * 100))
+
+
+def _to_five(percent: int | None) -> int | None:
+    return None if percent is None else 5 * round(percent / 5)
+
+
+def _two_digits(sample: Sample) -> int | None:
+    value = sample.value
+    if value is None:
+        return None
+    if value < 10:
+        return round(value)
+    digits = -(math.floor(math.log10(value)) - 1)
+    return int(round(value, digits))
+
+
+def _data_time(snapshot: Snapshot, now: datetime) -> str:
+    ages = [node.cpu_cores.age_seconds for node in snapshot.members if node.cpu_cores.value is not None]
+    return format_time(now - timedelta(seconds=max(ages, default=0.0)))
+
+
+def _decision(decision: Decision, now: datetime) -> DecisionStatus:
+    return DecisionStatus(
+        reason=decision.reason,
+        message=decision.message[:2048],
+        time=format_time(now),
+        desired_count=decision.desired_count,
+        inputs={name: _input(value) for name, value in sorted(decision.inputs.items())} or None,
+        rejected=[
+            RejectedAlternative(alternative=rejection.alternative, reason=rejection.reason, message=rejection.message)
+            for rejection in decision.rejected[:10]
+        ]
+        or None,
+    )
+
+
+def _input(value: float | str | None) -> str | None:
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    return None if value is None else str(value)
+
+
+def _config(setting: SettingStatus) -> ConfigStatus:
+    return ConfigStatus(
+        intent=setting.intent,
+        key=setting.key,
+        desired=setting.desired,
+        effective=setting.effective,
+        source=setting.source,
+        state=setting.state,
+        message=setting.message[:2048],
+    )
+
+
+def _without_times(status: MilvusTuningStatus) -> MilvusTuningStatus:
+    decision, observed = status.decision, status.observed
+    return status.model_copy(
+        update={
+            "decision": _without_numbers(decision) if decision else None,
+            "observed": observed.model_copy(update={"data_time": None}) if observed else None,
+            "conditions": [_without_message(condition) for condition in status.conditions or []],
+        }
+    )
+
+
+def _without_numbers(decision: DecisionStatus) -> DecisionStatus:
+    rejected = [rejection.model_copy(update={"message": ""}) for rejection in decision.rejected or []]
+    return decision.model_copy(update={"time": None, "inputs": None, "message": "", "rejected": rejected})
+
+
+def _without_message(condition: Condition) -> Condition:
+    return condition.model_copy(update={"message": ""})

@@ -1,0 +1,105 @@
+"""Operations as they stand in status, and back.
+
+The record is the write-ahead log: what is written here before an outside call is all that a restarted operator knows.
+A step's four parts are flat maps of text in status; the parameters that are numbers are named in INTEGER_PARAMETERS and
+come back as numbers, all others (such as the value of a Milvus key) stay text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from milvus_tuning.api import OperationStatus, StepStatus
+from milvus_tuning.plan import Operation, Parameters, Reason, Step, StepKind, StepRecord, StepState
+
+INTEGER_PARAMETERS = frozenset(
+    {"count", "desiredCount", "servingCount", "deadlineSeconds", "gracePeriodSeconds", "deletionCost", "leaseSeconds"}
+)
+TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
+
+
+def format_time(moment: datetime) -> str:
+    """RFC 3339 in UTC with whole seconds, as Kubernetes writes it."""
+    return moment.astimezone(UTC).strftime(TIME_FORMAT)
+
+
+def parse_time(text: str) -> datetime:
+    """The reverse of `format_time`; takes any RFC 3339 time."""
+    return datetime.fromisoformat(text).astimezone(UTC)
+
+
+def operation_to_status(operation: Operation) -> OperationStatus:
+    """The form that is stored in `status.operation` and `status.history`."""
+    return OperationStatus(
+        id=operation.operation_id,
+        reason=operation.reason,
+        message=operation.message[:2048],
+        started_at=format_time(operation.started_at),
+        finished_at=_time_or_none(operation.finished_at),
+        outcome=operation.outcome,
+        outcome_message=operation.outcome_message[:2048] or None,
+        steps=[_step_to_status(record) for record in operation.steps],
+    )
+
+
+def operation_from_status(stored: OperationStatus) -> Operation:
+    """The operation that was stored. Raises ValueError where a stored word is not one of ours (a newer operator's)."""
+    return Operation(
+        operation_id=stored.id,
+        reason=Reason(stored.reason),
+        message=stored.message,
+        started_at=parse_time(stored.started_at),
+        finished_at=parse_time(stored.finished_at) if stored.finished_at else None,
+        outcome=Reason(stored.outcome) if stored.outcome else None,
+        outcome_message=stored.outcome_message or "",
+        steps=tuple(_step_from_status(step) for step in stored.steps),
+    )
+
+
+def _step_to_status(record: StepRecord) -> StepStatus:
+    step = record.step
+    return StepStatus(
+        kind=step.kind,
+        state=record.state,
+        precondition=_flat(step.precondition),
+        action=_flat(step.action),
+        verification=_flat(step.verification),
+        undo=_flat(step.undo),
+        intended_at=_time_or_none(record.intended_at),
+        finished_at=_time_or_none(record.finished_at),
+        message=record.message[:2048],
+    )
+
+
+def _step_from_status(stored: StepStatus) -> StepRecord:
+    step = Step(
+        kind=StepKind(stored.kind),
+        precondition=_parameters(stored.precondition),
+        action=_parameters(stored.action),
+        verification=_parameters(stored.verification),
+        undo=_parameters(stored.undo),
+    )
+    return StepRecord(
+        step=step,
+        state=StepState(stored.state),
+        intended_at=parse_time(stored.intended_at) if stored.intended_at else None,
+        finished_at=parse_time(stored.finished_at) if stored.finished_at else None,
+        message=stored.message,
+    )
+
+
+def _flat(parameters: Parameters) -> dict[str, str | None]:
+    return {name: None if value is None else str(value) for name, value in parameters.items()}
+
+
+def _parameters(stored: Mapping[str, str | None] | None) -> Parameters:
+    return {name: _parameter(name, value) for name, value in (stored or {}).items()}
+
+
+def _parameter(name: str, value: str | None) -> str | int | None:
+    return int(value) if value is not None and name in INTEGER_PARAMETERS else value
+
+
+def _time_or_none(moment: datetime | None) -> str | None:
+    return None if moment is None else format_time(moment)

@@ -1,0 +1,125 @@
+"""Reading and writing MilvusTuning objects: the write-ahead log lives in their status.
+
+Status is written by our own replace with resourceVersion, awaited, never through kopf's patch object: what an outside
+call relies on must be in the API server before the call is made.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, cast
+
+from kubernetes.client import ApiClient, ApiException, CustomObjectsApi
+from pydantic import ValidationError
+
+from milvus_tuning.api import GROUP, PLURAL, VERSION, MilvusTuningStatus
+from milvus_tuning.errors import ApplyError, ObserveError
+
+CONFLICT_RETRIES = 4
+_NOT_FOUND, _CONFLICT = 404, 409
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reference:
+    """Which MilvusTuning; the uid tells it from another one of the same name."""
+
+    namespace: str
+    name: str
+    uid: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoredTuning:
+    """A MilvusTuning as it stands in the API server."""
+
+    reference: Reference
+    generation: int
+    deleting: bool
+    body: dict[str, Any]
+    status: MilvusTuningStatus
+
+
+class TuningStore:
+    """The MilvusTuning objects of the API server."""
+
+    def __init__(self, api_client: ApiClient, *, timeout_seconds: float) -> None:
+        self._api = CustomObjectsApi(api_client)
+        self._timeout_seconds = timeout_seconds
+
+    def read(self, reference: Reference) -> StoredTuning | None:
+        """The object now, or None when it, or this very uid of it, is gone."""
+        try:
+            answer = self._api.get_namespaced_custom_object(
+                GROUP,
+                VERSION,
+                reference.namespace,
+                PLURAL,
+                reference.name,
+                _request_timeout=self._timeout_seconds,
+            )
+        except ApiException as error:
+            if error.status == _NOT_FOUND:
+                return None
+            raise ObserveError(
+                f"reading MilvusTuning {reference.namespace}/{reference.name}: {error.reason}"
+            ) from error
+        stored = _stored(cast("dict[str, Any]", answer))
+        return stored if stored.reference.uid == reference.uid else None
+
+    def write_status(self, stored: StoredTuning, status: MilvusTuningStatus) -> StoredTuning:
+        """Replace the status and return the object as stored.
+
+        A conflict is resolved by reading again, as only we write this status and a change of metadata does not matter
+        to it. A change of the spec, or another uid, ends it with ApplyError: the decision was made for something else.
+        """
+        current: StoredTuning | None = stored
+        for _ in range(CONFLICT_RETRIES):
+            if current is None or current.generation != stored.generation:
+                break
+            try:
+                return self._replace(current, status)
+            except ApiException as error:
+                if error.status != _CONFLICT:
+                    raise ApplyError(f"writing status: {error.reason}: {error.body}", retryable=True) from error
+            current = self.read(stored.reference)
+        name = f"{stored.reference.namespace}/{stored.reference.name}"
+        raise ApplyError(f"writing status of {name}: the object changed meanwhile", retryable=True)
+
+    def _replace(self, current: StoredTuning, status: MilvusTuningStatus) -> StoredTuning:
+        body = {**current.body, "status": status.model_dump(mode="json", by_alias=True, exclude_none=True)}
+        reference = current.reference
+        replaced = self._api.replace_namespaced_custom_object_status(
+            GROUP,
+            VERSION,
+            reference.namespace,
+            PLURAL,
+            reference.name,
+            body,
+            _request_timeout=self._timeout_seconds,
+        )
+        return _stored(cast("dict[str, Any]", replaced))
+
+
+def _stored(body: dict[str, Any]) -> StoredTuning:
+    metadata = body["metadata"]
+    return StoredTuning(
+        reference=Reference(namespace=metadata["namespace"], name=metadata["name"], uid=metadata["uid"]),
+        generation=metadata.get("generation", 0),
+        deleting="deletionTimestamp" in metadata,
+        body=body,
+        status=_status(body.get("status") or {}),
+    )
+
+
+def _status(raw: dict[str, Any]) -> MilvusTuningStatus:
+    try:
+        return MilvusTuningStatus.model_validate(raw)
+    except ValidationError:  # written by another version: start anew, keep what is a running operation
+        return _only_operation(raw)
+
+
+def _only_operation(raw: dict[str, Any]) -> MilvusTuningStatus:
+    try:
+        return MilvusTuningStatus.model_validate({"operation": raw.get("operation")})
+    except ValidationError:
+        return MilvusTuningStatus()

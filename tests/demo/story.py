@@ -1,0 +1,218 @@
+"""The story of the demo, told by the load client and Milvus's own placement.
+
+Load rises, the operator adds a QueryNode because its rule says so, the backlog clears, load falls, and a QueryNode is
+drained and removed without a failed search. It runs where Milvus is reachable (inside the cluster's network namespace,
+or through a forwarded port) and judges at the end: the exit code is 0 only if everything happened that should.
+"""
+
+import argparse
+import asyncio
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from pymilvus import MilvusClient
+
+from tests.demo.table import LiveTable, closing_table
+from tests.demo.tuning import TuningWatcher, View
+from tests.load.calibrate import Capacity, calibrate
+from tests.load.options import RunOptions
+from tests.load.prepare import Dataset, prepare
+from tests.load.process import LoadProcess
+from tests.load.report import Summary, summarise
+from tests.load.target import MilvusTarget, build_requests
+from tests.placement import Placement, read_placement
+
+COLLECTION = "demo"
+DATASET = Dataset(rows=60_000, dim=64, segments=12, shards=3)
+LOW_SHARE, HIGH_SHARE, CALM_SHARE = 0.3, 1.3, 0.15  # of what two nodes carry
+CALM_SECONDS, RISE_SECONDS = 12.0, 10.0
+OUT_DEADLINE_SECONDS, CLEAR_DEADLINE_SECONDS, IN_DEADLINE_SECONDS = 120.0, 90.0, 150.0
+SEARCH_TIMEOUT_SECONDS = 60.0  # while two nodes are overloaded a search waits; it must not count as lost
+CLEAR_P99_MILLISECONDS = 500.0
+START_COUNT = 2
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Options:
+    """Where everything is."""
+
+    kubeconfig: Path
+    uri: str
+    namespace: str
+    release: str
+    manifest: Path
+    name: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Chapter:
+    """A stretch of the story: what the clients saw, and how many QueryNodes served at its end."""
+
+    title: str
+    summary: Summary
+    nodes: str
+
+
+class Story:
+    """Plays the chapters one after the other and keeps what was seen."""
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._watcher = TuningWatcher(options.kubeconfig, options.namespace, options.name, options.release)
+        self._milvus = MilvusClient(options.uri)
+        self._table = LiveTable()
+        self._chapters: list[Chapter] = []
+        self._faults: list[str] = []
+
+    def play(self) -> int:
+        """The whole story; returns the exit code."""
+        self._clear_stage()
+        prepared = prepare(self._options.uri, COLLECTION, DATASET)
+        print(f"dataset: {prepared.rows} rows in {prepared.segments} segments, loaded in {prepared.seconds:.0f} s")
+        self._await_even(START_COUNT)
+        capacity = self._measure()
+        print(f"two QueryNodes carry {capacity:.0f} searches per second")
+        self._watcher.create(self._options.manifest)
+        print(f"applied {self._options.manifest.name}; its windows are shortened for the demo, see the file\n")
+        load = RunOptions(
+            uri=self._options.uri,
+            collections=(COLLECTION,),
+            rate=LOW_SHARE * capacity,
+            timeout_seconds=SEARCH_TIMEOUT_SECONDS,
+            max_in_flight=8192,
+        )
+        with LoadProcess(load) as process:
+            self._chapters_under(process, capacity)
+        self._milvus.close()
+        return self._judge()
+
+    def _clear_stage(self) -> None:
+        self._watcher.delete()
+        _until(lambda: not self._watcher.exists(), 60.0, "the MilvusTuning of an earlier run to be gone")
+
+    def _await_even(self, count: int) -> None:
+        def even() -> bool:
+            rows = [node.rows for node in read_placement(self._milvus).nodes.values()]
+            return len(rows) == count and max(rows) <= 1.2 * sum(rows) / count
+
+        _until(even, 90.0, f"rows to be even on {count} QueryNodes")
+
+    def _measure(self) -> float:
+        requests = build_requests(self._options.uri, [COLLECTION], limit=10, nq=1, seed=1)
+
+        async def run() -> Capacity:
+            async with MilvusTarget(self._options.uri, requests) as target:
+                return await calibrate(target, seconds=16.0, concurrencies=(2, 4, 8, 16))
+
+        return asyncio.run(run()).capacity_qps
+
+    def _chapters_under(self, process: LoadProcess, capacity: float) -> None:
+        self._table.header()
+        self._chapter("calm, 2 QueryNodes", process, lambda _: False, CALM_SECONDS)
+        process.set_rate((LOW_SHARE + HIGH_SHARE) / 2 * capacity)
+        self._chapter("load rises", process, lambda _: False, RISE_SECONDS)
+        process.set_rate(HIGH_SHARE * capacity)
+        grown = self._chapter("overload until a QueryNode is added", process, _grown, OUT_DEADLINE_SECONDS)
+        self._expect(grown, "QueryNodes were not added under overload")
+        cleared = self._chapter("backlog clears", process, lambda _: _clear(process), CLEAR_DEADLINE_SECONDS)
+        self._expect(cleared, "the backlog did not clear")
+        self._chapter("overload, more QueryNodes", process, lambda _: False, CALM_SECONDS)
+        before = self._placement()
+        process.set_rate(CALM_SHARE * capacity)
+        shrunk = self._chapter("load falls, scale-in", process, _shrunk, IN_DEADLINE_SECONDS)
+        self._expect(shrunk, f"QueryNodes did not return to {START_COUNT}")
+        self._chapter("calm again", process, lambda _: False, CALM_SECONDS)
+        self._tell_victims(before)
+
+    def _chapter(self, title: str, process: LoadProcess, done: Callable[[View], bool], deadline_seconds: float) -> bool:
+        first, start = len(process.seconds), time.monotonic()
+        reached = False
+        while not reached and time.monotonic() - start < deadline_seconds:
+            time.sleep(2.0)
+            view = self._watcher.view()
+            self._table.row(process.latest(), view)
+            reached = done(view)
+        summary = summarise(process.seconds[first:])
+        self._chapters.append(Chapter(title=title, summary=summary, nodes=self._watcher.view().nodes))
+        return reached
+
+    def _placement(self) -> dict[str, tuple[int, int]]:
+        """Pod to (rows, shard leaders) now, as Milvus says."""
+        placement: Placement = read_placement(self._milvus)
+        found = {pod: placement.by_ip(ip) for pod, ip in self._watcher.query_node_ips().items()}
+        return {pod: (node.rows, len(node.leaders)) for pod, node in found.items() if node is not None}
+
+    def _tell_victims(self, before: dict[str, tuple[int, int]]) -> None:
+        rows_before, rows_after = sum(rows for rows, _ in before.values()), read_placement(self._milvus).rows
+        gone = before.keys() - self._watcher.query_node_ips().keys()
+        for pod in sorted(gone):
+            rows, leaders = before[pod]
+            print(f"\ndrained: {pod} held {rows} of {rows_before} rows and {leaders} shard leaders")
+            self._expect(leaders > 0, "the drained QueryNode held no shard leader")
+        self._expect(
+            rows_after == rows_before, f"{rows_before} rows were served before the scale-in, {rows_after} after"
+        )
+
+    def _expect(self, holds: bool, fault: str) -> None:
+        if not holds:
+            self._faults.append(fault)
+
+    def _judge(self) -> int:
+        print(closing_table([(chapter.title, chapter.nodes, chapter.summary) for chapter in self._chapters]))
+        for entry in self._watcher.view().history:
+            span = f"{entry['startedAt']} .. {entry.get('finishedAt')}"
+            print(f"operation: {entry['message']}: {entry.get('outcome')} ({span})")
+        scale_in = [chapter.summary for chapter in self._chapters[-2:]]
+        lost = sum(summary.failed + summary.dropped for summary in scale_in)
+        total = sum(chapter.summary.failed + chapter.summary.dropped for chapter in self._chapters)
+        sent = sum(chapter.summary.sent for chapter in self._chapters)
+        print(f"searches: {sent} sent, {total} failed; during and after the scale-in {lost} failed")
+        self._expect(lost == 0, f"{lost} searches failed during the scale-in")
+        for fault in self._faults:
+            print(f"NOT AS IT SHOULD BE: {fault}")
+        return 1 if self._faults else 0
+
+
+def _count(view: View) -> tuple[int, int]:
+    serving, _, desired = view.nodes.partition("/")
+    return (int(serving), int(desired)) if desired else (0, 0)
+
+
+def _grown(view: View) -> bool:
+    return view.running is None and min(_count(view)) > START_COUNT
+
+
+def _shrunk(view: View) -> bool:
+    return view.running is None and _count(view) == (START_COUNT, START_COUNT)
+
+
+def _clear(process: LoadProcess) -> bool:
+    recent = process.seconds[-4:]
+    return all(second.p99_ms is not None and second.p99_ms < CLEAR_P99_MILLISECONDS for second in recent)
+
+
+def _until(holds: Callable[[], bool], deadline_seconds: float, what: str) -> None:
+    end = time.monotonic() + deadline_seconds
+    while not holds():
+        if time.monotonic() > end:
+            raise TimeoutError(f"waited {deadline_seconds:.0f} s for {what}")
+        time.sleep(1.0)
+
+
+def main() -> int:
+    """Parse where everything is, play the story."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kubeconfig", type=Path, required=True)
+    parser.add_argument("--uri", required=True)
+    parser.add_argument("--namespace", default="milvus")
+    parser.add_argument("--release", default="my-release")
+    parser.add_argument("--manifest", type=Path, required=True)
+    parser.add_argument("--name", default="demo")
+    return Story(Options(**vars(parser.parse_args()))).play()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

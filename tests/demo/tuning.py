@@ -1,0 +1,87 @@
+"""What the demo sees of Kubernetes: the MilvusTuning's status and the QueryNode pods, through the API server."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import yaml
+from kubernetes import client, config
+from kubernetes.client import ApiException
+
+GROUP, VERSION, PLURAL = "milvustuning.io", "v1alpha1", "milvustunings"
+NOT_FOUND = 404
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class View:
+    """The columns of the live table that come from the object's status."""
+
+    phase: str
+    nodes: str
+    skew: str
+    reason: str
+    last_action: str
+    history: tuple[dict[str, Any], ...]
+    running: dict[str, Any] | None
+
+
+class TuningWatcher:
+    """Reads one MilvusTuning and the QueryNode pods of its release."""
+
+    def __init__(self, kubeconfig: Path, namespace: str, name: str, release: str) -> None:
+        api_client = cast("client.ApiClient", config.new_client_from_config(str(kubeconfig)))  # type: ignore[no-untyped-call]
+        self._objects = client.CustomObjectsApi(api_client)
+        self._core = client.CoreV1Api(api_client)
+        self._namespace, self._name, self._release = namespace, name, release
+
+    def create(self, manifest: Path) -> None:
+        """Apply the manifest; an object of the same name from an earlier run is replaced."""
+        self.delete()
+        body = yaml.safe_load(manifest.read_text(encoding="utf-8"))
+        self._objects.create_namespaced_custom_object(GROUP, VERSION, self._namespace, PLURAL, body)
+
+    def delete(self) -> None:
+        """Delete the object and await its end."""
+        try:
+            self._objects.delete_namespaced_custom_object(GROUP, VERSION, self._namespace, PLURAL, self._name)
+        except ApiException as error:
+            if error.status != NOT_FOUND:
+                raise
+
+    def exists(self) -> bool:
+        """Whether the object is there, be it on its way out."""
+        return self._read() is not None
+
+    def view(self) -> View:
+        """The status now, dashes where there is none yet."""
+        status = (self._read() or {}).get("status", {})
+        observed, decision = status.get("observed", {}), status.get("decision", {})
+        return View(
+            phase=status.get("phase", "-"),
+            nodes=observed.get("nodes", "-"),
+            skew=f"{observed['skewPercent']} %" if "skewPercent" in observed else "-",
+            reason=decision.get("reason", "-"),
+            last_action=status.get("lastAction", "-"),
+            history=tuple(status.get("history", [])),
+            running=status.get("operation"),
+        )
+
+    def query_node_ips(self) -> dict[str, str]:
+        """Pod name to IP of the QueryNodes that are not leaving."""
+        pods = cast("Any", self._core).list_namespaced_pod(
+            self._namespace, label_selector=f"app.kubernetes.io/instance={self._release},component=querynode"
+        )
+        return {
+            pod.metadata.name: pod.status.pod_ip
+            for pod in pods.items
+            if pod.metadata.deletion_timestamp is None and pod.status.pod_ip
+        }
+
+    def _read(self) -> dict[str, Any] | None:
+        try:
+            answer = self._objects.get_namespaced_custom_object(GROUP, VERSION, self._namespace, PLURAL, self._name)
+        except ApiException as error:
+            if error.status == NOT_FOUND:
+                return None
+            raise
+        return cast("dict[str, Any]", answer)
