@@ -1,0 +1,20 @@
+"""What is known about Milvus itself: versions, the spelling of keys, and which key carries which intent."""
+
+from milvus_tuning.catalogue.keys import config_key, config_prefix, normalised, stored_spelling
+from milvus_tuning.catalogue.levers import Conversion, Intent, Lever, NoLever, find_lever, levers_of
+from milvus_tuning.catalogue.version import ServerVersion, parse_version
+
+__all__ = [
+    "Conversion",
+    "Intent",
+    "Lever",
+    "NoLever",
+    "ServerVersion",
+    "config_key",
+    "config_prefix",
+    "find_lever",
+    "levers_of",
+    "normalised",
+    "parse_version",
+    "stored_spelling",
+]

@@ -1,0 +1,157 @@
+"""Intents of the policy and the real Milvus keys that carry them, per exact server version.
+
+A lever is one row of `levers.yaml`: the key, how the intent's number becomes the key's text, whether a running
+component reads it again, and the evidence for that. An intent that has no lever in a version gets a `NoLever` with
+the reason and what comes nearest; nothing is ever mapped by the likeness of its name, and no dead key is written.
+
+Worked example: balanceIntervalSeconds 60 on 2.5.27 is `queryCoord.autoBalanceInterval` = "60000", live; on 2.3.5 it
+is `queryCoord.checkChannelInterval` = "60000", in force after a restart of the coordinator only.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import yaml
+
+from milvus_tuning.catalogue.version import ServerVersion, parse_version
+
+
+class Intent(enum.StrEnum):
+    """The fields of the policy that a Milvus key carries; the value is the path of the field below spec."""
+
+    BALANCE_INTERVAL = "loadBalancing.balanceIntervalSeconds"
+    BALANCE_TOLERANCE = "loadBalancing.balanceTolerancePercent"
+    OVERLOADED_MEMORY = "loadBalancing.overloadedMemoryPercent"
+    PLACEMENT_OWNER = "loadBalancing.placementOwner"
+
+
+class Conversion(enum.StrEnum):
+    """How the number of an intent becomes the text of a key."""
+
+    SECONDS_TO_MILLISECONDS = "SecondsToMilliseconds"  # 60 -> "60000"
+    PERCENT = "Percent"  # 90 -> "90"
+    PERCENT_TO_RATIO = "PercentToRatio"  # 5 -> "0.05"
+    SWITCH = "Switch"  # 0 -> "false", 1 -> "true"
+
+    def text(self, number: int) -> str:
+        """The key's value for the intent's number."""
+        match self:
+            case Conversion.SECONDS_TO_MILLISECONDS:
+                return str(number * 1000)
+            case Conversion.PERCENT:
+                return str(number)
+            case Conversion.PERCENT_TO_RATIO:
+                return format((Decimal(number) / 100).normalize(), "f")
+            case Conversion.SWITCH:
+                return "true" if number else "false"
+
+    def same(self, left: str, right: str) -> bool:
+        """Whether Milvus reads the same value from both: "0.050" is 0.05, "F" is false (Go's strconv.ParseBool)."""
+        if self is Conversion.SWITCH:
+            return left == right or _boolean(left) is _boolean(right) is not None
+        return left == right or _number(left) == _number(right) is not None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Lever:
+    """The key that carries an intent in the versions from since up to, not including, until."""
+
+    intent: Intent
+    key: str
+    conversion: Conversion
+    live: bool
+    component: str
+    since: ServerVersion
+    until: ServerVersion
+    evidence: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NoLever:
+    """Why an intent cannot be carried out in a version, and what comes nearest."""
+
+    intent: Intent
+    reason: str
+    nearest: str = ""
+
+
+def find_lever(intent: Intent, version: ServerVersion) -> Lever | NoLever:
+    """The lever of an intent in exactly this version."""
+    if not version.released:
+        return NoLever(intent=intent, reason=f"{version} is not a release; levers are known for releases only")
+    levers, gaps = _table()[intent]
+    for lever in levers:
+        if lever.since <= version < lever.until:
+            return lever
+    for since, until, gap in gaps:
+        if since <= version < until:
+            return gap
+    newest = max(lever.until for lever in levers)
+    reason = f"{version} is newer than what is known (below {newest})" if version >= newest else "no lever is known"
+    return NoLever(intent=intent, reason=reason)
+
+
+def levers_of(intent: Intent) -> tuple[Lever, ...]:
+    """All levers of an intent, oldest first."""
+    return _table()[intent][0]
+
+
+_Gap = tuple[ServerVersion, ServerVersion, NoLever]
+
+
+@cache
+def _table() -> Mapping[Intent, tuple[tuple[Lever, ...], tuple[_Gap, ...]]]:
+    raw: dict[str, dict[str, list[dict[str, Any]]]] = yaml.safe_load(
+        files("milvus_tuning.catalogue").joinpath("levers.yaml").read_text(encoding="utf-8")
+    )
+    return {Intent(name): _rows(Intent(name), entry) for name, entry in raw.items()}
+
+
+def _rows(intent: Intent, entry: dict[str, list[dict[str, Any]]]) -> tuple[tuple[Lever, ...], tuple[_Gap, ...]]:
+    levers = tuple(_lever(intent, row) for row in entry["levers"])
+    gaps = tuple((_version(row["since"]), _version(row["until"]), _gap(intent, row)) for row in entry.get("gaps", ()))
+    return tuple(sorted(levers, key=lambda lever: lever.since)), gaps
+
+
+def _lever(intent: Intent, row: dict[str, Any]) -> Lever:
+    return Lever(
+        intent=intent,
+        key=row["key"],
+        conversion=Conversion(row["conversion"]),
+        live=row["live"],
+        component=row["component"],
+        since=_version(row["since"]),
+        until=_version(row["until"]),
+        evidence=row["evidence"],
+    )
+
+
+def _gap(intent: Intent, row: dict[str, Any]) -> NoLever:
+    return NoLever(intent=intent, reason=row["reason"], nearest=row["nearest"])
+
+
+def _version(text: str) -> ServerVersion:
+    version = parse_version(text)
+    if version is None:
+        raise ValueError(f"levers.yaml: {text!r} is not a version")
+    return version
+
+
+def _boolean(text: str) -> bool | None:
+    if text in {"1", "t", "T", "TRUE", "true", "True"}:
+        return True
+    return False if text in {"0", "f", "F", "FALSE", "false", "False"} else None
+
+
+def _number(text: str) -> Decimal | None:
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        return None
