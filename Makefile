@@ -16,7 +16,7 @@ LOCK := uv pip compile --quiet --generate-hashes --no-emit-index-url --no-header
 
 .PHONY: help
 help: ## List the targets.
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1|\2/' | column -t -s '|'
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  \1|\2/' | column -t -s '|'
 
 .PHONY: install
 install: $(INSTALLED) ## Install the pinned dependencies and the package into .venv.
