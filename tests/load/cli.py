@@ -6,8 +6,8 @@ import json
 import signal
 import sys
 import time
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Sequence
+from contextlib import ExitStack, asynccontextmanager, nullcontext, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TextIO
@@ -70,7 +70,7 @@ def _add_searches(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--uri", required=True)
     parser.add_argument("--collection", action="append", required=True, help="give it again to search several in turn")
     parser.add_argument("--limit", type=int, default=10, help="results per search")
-    parser.add_argument("--nq", type=int, default=1, help="vectors per search")
+    parser.add_argument("--nq", type=int, default=8, help="vectors per search, each read against every row")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--timeout", type=float, default=10.0, help="seconds after which a search has failed")
 
@@ -140,11 +140,20 @@ async def _run_load(run: RunOptions, requests: Sequence[bytes], files: Sequence[
     async with MilvusTarget(run.uri, requests) as target:
         load = OpenLoop(target, run.arrivals(), run.limits(), report=report, start_unix_seconds=_unix_seconds())
         _stop_on_signals(load)
-        steering = asyncio.create_task(follow_stdin(load.change, load.stop)) if steered else None
-        await load.run()
-        if steering is not None:
-            steering.cancel()
+        async with _steering(load) if steered else nullcontext():
+            await load.run()
     _write(summarise(seconds).to_line(), files)
+
+
+@asynccontextmanager
+async def _steering(load: OpenLoop) -> AsyncIterator[None]:
+    """Follow standard input; its end stops the run, for whoever steered it is gone."""
+    steering = asyncio.create_task(follow_stdin(load.change))
+    steering.add_done_callback(lambda _: load.stop())
+    yield
+    steering.cancel()
+    with suppress(asyncio.CancelledError):
+        await steering
 
 
 def _stop_on_signals(load: OpenLoop) -> None:

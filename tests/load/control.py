@@ -17,8 +17,8 @@ def parse_command(line: str) -> Profile:
             raise ValueError(f'a command reads {{"rate": QPS}}, not {other}')
 
 
-async def follow_stdin(change: Callable[[Profile], None], stop: Callable[[], None]) -> None:
-    """Apply each command; a bad one is reported and skipped. The end of input stops the run: nobody steers it."""
+async def follow_stdin(change: Callable[[Profile], None]) -> None:
+    """Apply each command until the end of input; a bad one is reported and skipped."""
     reader = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     async for line in reader:
@@ -26,4 +26,3 @@ async def follow_stdin(change: Callable[[Profile], None], stop: Callable[[], Non
             change(parse_command(line.decode()))
         except ValueError as error:
             print(f"ignored: {error}", file=sys.stderr, flush=True)
-    stop()

@@ -3,7 +3,7 @@
 A percentile cannot be averaged: the P99 of ten seconds is not the mean of ten P99s. A histogram can be added. Bucket i
 holds the latencies from GROWTH^i to GROWTH^(i+1) milliseconds and is read as its geometric middle, which is at most
 1 % away from every value in it. Worked example: 25 ms falls in bucket floor(ln 25 / ln 1.02) = 162, which spans
-24.73 to 25.22 ms and is read as 24.97 ms.
+24.73 to 25.23 ms and is read as 24.98 ms.
 """
 
 import math

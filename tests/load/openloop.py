@@ -60,7 +60,8 @@ class OpenLoop:
         self._loop = asyncio.get_running_loop()
         self._start_seconds = self._loop.time()
         reporter = asyncio.create_task(self._report_on())
-        self._set_timer()
+        if not self._sending_over.is_set():
+            self._set_timer()
         await self._sending_over.wait()
         await asyncio.gather(*self._replies)
         reporter.cancel()

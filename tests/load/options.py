@@ -22,7 +22,7 @@ class RunOptions:
     spacing: Spacing = Spacing.POISSON
     seed: int = 1
     limit: int = 10
-    nq: int = 1
+    nq: int = 8
     timeout_seconds: float = 10.0
     max_in_flight: int = 512
     report_every_seconds: float = 1.0

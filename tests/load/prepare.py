@@ -1,10 +1,13 @@
 """A collection to search: K sealed segments of equal size, loaded, the same for the same seed.
 
 The index is FLAT: a search reads every vector, so its CPU cost is proportional to the rows a QueryNode holds (a skew of
-rows is a skew of work), it needs no IndexNode time, and results are exact. Each batch is flushed into segments of its
-own, one per shard, and compaction is off for the collection, so that they stay as many as asked for. The description
-carries the parameters: a collection made with the same ones is kept, another one of ours is made anew, and a collection
-that is not ours is never touched.
+rows is a skew of work), it needs no IndexNode time, and results are exact. Measured on Milvus 2.3.5: a search of 8
+vectors over 60,000 rows of 128 dimensions takes 15 ms of server CPU in all, at 1 as at 64 searches in flight. A single
+vector would not do: Milvus joins waiting searches into one, and under a backlog each would cost half as much.
+
+Each batch is flushed into segments of its own, one per shard, and compaction is off for the collection, so that they
+stay as many as asked for. The description carries the parameters: a collection made with the same ones is kept, another
+one of ours is made anew, and a collection that is not ours is never touched.
 """
 
 import json

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO
@@ -18,7 +19,7 @@ from tests.load.options import RunOptions
 from tests.load.report import Second, Summary, parse_line
 
 ROOT = Path(__file__).resolve().parents[2]
-STOP_MARGIN_SECONDS = 15.0  # beyond the timeout of the last search, for the imports of a run stopped at birth
+STOP_MARGIN_SECONDS = 15.0  # beyond the timeout of the last search: a run stopped at birth imports and looks up first
 
 
 class LoadProcess:
@@ -44,13 +45,17 @@ class LoadProcess:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._summary is None:
-            self._end()
+        self._end()
 
     @property
     def seconds(self) -> Sequence[Second]:
         """All lines so far, oldest first."""
         return tuple(self._seconds)
+
+    @property
+    def pid(self) -> int:
+        """The process started, which is the load itself where the prefix replaces itself by it, as nsenter does."""
+        return self._process.pid
 
     @property
     def is_running(self) -> bool:
@@ -89,20 +94,24 @@ class LoadProcess:
 
     def _read(self) -> None:
         assert self._process.stdout is not None
-        for line in self._process.stdout:
-            match parse_line(line):
-                case Second() as second:
-                    self._seconds.append(second)
-                case summary:
-                    self._summary = summary
+        with self._process.stdout as lines:
+            for line in lines:
+                match parse_line(line):
+                    case Second() as second:
+                        self._seconds.append(second)
+                    case summary:
+                        self._summary = summary
 
     def _end(self) -> None:
-        self._process.terminate()
+        """The end of its input ends the run even before it has begun, where a signal would only kill it."""
+        with suppress(BrokenPipeError):
+            self._stdin.close()
         try:
             self._process.wait(self._options.timeout_seconds + STOP_MARGIN_SECONDS)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        self._reader.join()
 
     def _take_summary(self) -> Summary:
         self._reader.join()
