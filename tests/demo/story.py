@@ -5,9 +5,7 @@ drained and removed without a failed search. It runs where Milvus is reachable (
 or through a forwarded port) and judges at the end: the exit code is 0 only if everything happened that should.
 """
 
-import argparse
 import asyncio
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -200,19 +198,3 @@ def _until(holds: Callable[[], bool], deadline_seconds: float, what: str) -> Non
         if time.monotonic() > end:
             raise TimeoutError(f"waited {deadline_seconds:.0f} s for {what}")
         time.sleep(1.0)
-
-
-def main() -> int:
-    """Parse where everything is, play the story."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--kubeconfig", type=Path, required=True)
-    parser.add_argument("--uri", required=True)
-    parser.add_argument("--namespace", default="milvus")
-    parser.add_argument("--release", default="my-release")
-    parser.add_argument("--manifest", type=Path, required=True)
-    parser.add_argument("--name", default="demo")
-    return Story(Options(**vars(parser.parse_args()))).play()
-
-
-if __name__ == "__main__":
-    sys.exit(main())

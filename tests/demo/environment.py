@@ -1,0 +1,155 @@
+"""The two roads to a cluster for the demo: the embedded one, and kind for people with Docker.
+
+Neither touches the user's own kubeconfig: both work with a file of their own.
+"""
+
+import ctypes
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.cluster import Cluster
+from tests.demo.operator_install import CHART, NAMESPACE, RELEASE, REPO, install_operator
+
+CLONE_NEWNET = 0x40000000
+EMBEDDED_NAME = "demo"
+KIND_NAME = "milvus-tuning-demo"
+MILVUS_NAMESPACE, MILVUS_RELEASE = "milvus", "my-release"
+IMAGE = "local/milvus-tuning-operator:dev"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stage:
+    """A cluster that is ready for the story."""
+
+    kubeconfig: Path
+    uri: str
+
+
+class DemoError(Exception):
+    """The stage cannot be set; the message says what is missing and what to do."""
+
+
+def enter_network_namespace(path: Path) -> None:
+    """Move this process into a network namespace; threads and processes it starts later are there too.
+
+    Raises OSError without the right to. Whatever needs the network outside must be done before.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        if ctypes.CDLL(None, use_errno=True).setns(descriptor, CLONE_NEWNET) != 0:
+            raise OSError(ctypes.get_errno(), f"cannot enter the network namespace {path}")
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def embedded() -> Iterator[Stage]:
+    """The embedded cluster, left running afterwards for a look around (`make demo-down` removes it)."""
+    cluster = Cluster(EMBEDDED_NAME)
+    cluster.up()
+    install_operator(cluster)
+    uri = f"http://{cluster.resolve(f'{MILVUS_RELEASE}-milvus', MILVUS_NAMESPACE)}:19530"
+    os.environ.update(cluster.environment())
+    enter_network_namespace(cluster.netns_path)
+    yield Stage(kubeconfig=cluster.inner_kubeconfig, uri=uri)
+
+
+def embedded_down() -> None:
+    """Remove the embedded cluster of the demo."""
+    Cluster(EMBEDDED_NAME).down()
+
+
+@contextmanager
+def kind() -> Iterator[Stage]:
+    """A kind cluster with Milvus from its own chart; needs docker, kind, kubectl and helm, and the internet."""
+    missing = [tool for tool in ("docker", "kind", "kubectl", "helm") if shutil.which(tool) is None]
+    if missing:
+        raise DemoError(f"CLUSTER=kind needs {', '.join(missing)} in PATH; CLUSTER=embedded needs none of them")
+    kubeconfig = _kind_kubeconfig()
+    if KIND_NAME not in _run("kind", "get", "clusters").split():
+        config = REPO / "kind-config.yaml"
+        _run("kind", "create", "cluster", "--name", KIND_NAME, "--config", str(config), "--kubeconfig", str(kubeconfig))
+    _run("docker", "build", "--tag", IMAGE, str(REPO))
+    _run("kind", "load", "docker-image", IMAGE, "--name", KIND_NAME)
+    _install_on_kind(kubeconfig)
+    with _forwarded(kubeconfig) as uri:
+        yield Stage(kubeconfig=kubeconfig, uri=uri)
+
+
+def kind_down() -> None:
+    """Remove the kind cluster of the demo."""
+    _run("kind", "delete", "cluster", "--name", KIND_NAME, "--kubeconfig", str(_kind_kubeconfig()))
+
+
+def _install_on_kind(kubeconfig: Path) -> None:
+    manifests = REPO / "manifests" / "demo-kind"
+    flags = ("--kubeconfig", str(kubeconfig))
+    _run("kubectl", *flags, "apply", "-f", str(manifests / "prometheus.yaml"))
+    _run(
+        *(
+            "helm",
+            "upgrade",
+            "--install",
+            MILVUS_RELEASE,
+            "milvus",
+            "--repo",
+            "https://zilliztech.github.io/milvus-helm",
+        ),
+        *("--namespace", MILVUS_NAMESPACE, "--create-namespace", "--wait", "--timeout", "15m"),
+        *("--values", str(manifests / "milvus-values.yaml"), *flags),
+    )
+    _run(
+        *("helm", "upgrade", "--install", RELEASE, str(CHART), "--namespace", NAMESPACE, "--create-namespace"),
+        *("--set", "image.repository=local/milvus-tuning-operator,image.tag=dev,image.pullPolicy=Never"),
+        *("--set", f"watchNamespaces={{{MILVUS_NAMESPACE}}},intervalSeconds=3", "--wait", *flags),
+    )
+
+
+@contextmanager
+def _forwarded(kubeconfig: Path) -> Iterator[str]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    forward = subprocess.Popen(
+        [
+            *("kubectl", "--kubeconfig", str(kubeconfig), "--namespace", MILVUS_NAMESPACE, "port-forward"),
+            *(f"service/{MILVUS_RELEASE}-milvus", f"{port}:19530"),
+        ],
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        _await_port(port)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        forward.terminate()
+        forward.wait()
+
+
+def _await_port(port: int, *, seconds: float = 30.0) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.2)
+    raise DemoError(f"port {port} was not forwarded to Milvus within {seconds:.0f} s")
+
+
+def _kind_kubeconfig() -> Path:
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "milvus-tuning-operator"
+    cache.mkdir(parents=True, exist_ok=True)
+    return cache / "kind-kubeconfig"
+
+
+def _run(*arguments: str) -> str:
+    done = subprocess.run(arguments, text=True, capture_output=True, check=False)
+    if done.returncode != 0:
+        raise DemoError(f"{' '.join(arguments)}\n{done.stderr}")
+    return done.stdout
