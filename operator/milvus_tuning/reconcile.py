@@ -118,16 +118,30 @@ class Reconciler:
             return
         now = self._clock()
         memory.signals = _kept([*memory.signals, signal(turn.snapshot, now)], spec, now)
-        history = History(signals=memory.signals, operations=status.finished_operations(turn.stored.status))
-        decision = decide(
-            spec, turn.snapshot, history, now, read_only=self._settings.read_only, policy_uid=reference.uid
-        )
+        decision = self._decide(turn, memory, now)
         operation = None
         if decision.steps:
             begun = begin(decision, operation_id=_operation_id(reference), now=now)
             turn.emit(Event(type="Normal", reason=decision.reason, message=decision.message))
             turn, operation = self._carry_on(turn, begun)
         self._finish_pass(turn, decision, operation, memory)
+
+    def _decide(self, turn: _Pass, memory: _Memory, now: datetime) -> Decision:
+        rival = self._store.older_rival(turn.stored)
+        if rival is not None:
+            message = (
+                f"MilvusTuning {rival} is older and has the same target; the older has the say: delete one of them"
+            )
+            return Decision(reason=Reason.CONFLICT, message=message)
+        history = History(signals=memory.signals, operations=status.finished_operations(turn.stored.status))
+        return decide(
+            turn.spec,
+            turn.snapshot,
+            history,
+            now,
+            read_only=self._settings.read_only,
+            policy_uid=turn.stored.reference.uid,
+        )
 
     # -- carrying out ---------------------------------------------------------------------------------------------
 

@@ -66,6 +66,19 @@ class TuningStore:
         stored = _stored(cast("dict[str, Any]", answer))
         return stored if stored.reference.uid == reference.uid else None
 
+    def older_rival(self, stored: StoredTuning) -> str | None:
+        """The name of an older MilvusTuning with the same target, or None. Of two, the older has the say."""
+        answer = self._api.list_namespaced_custom_object(
+            GROUP, VERSION, stored.reference.namespace, PLURAL, _request_timeout=self._timeout_seconds
+        )
+        mine = _seniority(stored.body)
+        rivals = [
+            body["metadata"]["name"]
+            for body in cast("dict[str, Any]", answer)["items"]
+            if _target(body) == _target(stored.body) and _seniority(body) < mine
+        ]
+        return min(rivals, default=None)
+
     def write_status(self, stored: StoredTuning, status: MilvusTuningStatus) -> StoredTuning:
         """Replace the status and return the object as stored.
 
@@ -109,6 +122,15 @@ def _stored(body: dict[str, Any]) -> StoredTuning:
         body=body,
         status=_status(body.get("status") or {}),
     )
+
+
+def _target(body: dict[str, Any]) -> tuple[str, str]:
+    reference = body["spec"]["targetRef"]
+    return reference["kind"], reference["name"]
+
+
+def _seniority(body: dict[str, Any]) -> tuple[str, str]:
+    return body["metadata"]["creationTimestamp"], body["metadata"]["uid"]
 
 
 def _status(raw: dict[str, Any]) -> MilvusTuningStatus:

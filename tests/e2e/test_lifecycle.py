@@ -1,4 +1,4 @@
-"""From install to removal: a policy that declares nothing, a restart in the middle, hand-back, an operator that is gone."""
+"""From install to removal: nothing declared, a restart in the middle, hand-back, an operator that is gone."""
 
 import json
 import time
