@@ -26,9 +26,7 @@ def run(
 ) -> str:
     """Run a command to its end and return what it printed; on failure raise with the end of its output."""
     words = [str(word) for word in command]
-    result = subprocess.run(
-        words, cwd=cwd, env=env, input=stdin, capture_output=True, text=True, check=False
-    )
+    result = subprocess.run(words, cwd=cwd, env=env, input=stdin, capture_output=True, text=True, check=False)
     if result.returncode:
         raise CommandError(
             f"{' '.join(words)} ended with {result.returncode}:\n{(result.stdout + result.stderr)[-3000:]}"

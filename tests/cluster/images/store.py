@@ -38,6 +38,14 @@ def built(name: str, inputs: Iterable[str | bytes | Path], build: Callable[[Path
     return entry
 
 
+def forget_others(entry: Path) -> None:
+    """Remove the older entries of the same name; for what is large and rebuilt at every change of the sources."""
+    name = entry.name.rpartition("-")[0]
+    for other in entry.parent.glob(f"{name}-*"):
+        if other.is_dir() and other != entry:
+            shutil.rmtree(other, ignore_errors=True)
+
+
 def _build_beside(entry: Path, build: Callable[[Path], None]) -> None:
     unfinished = entry.with_suffix(".part")
     shutil.rmtree(unfinished, ignore_errors=True)

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 
-def merged(base: Any, overlay: Any) -> Any:  # noqa: ANN401  (any YAML value)
+def merged(base: Any, overlay: Any) -> Any:
     """The overlay wins; None as a whole overlay (an empty document) leaves the base as it is."""
     if overlay is None:
         return base
