@@ -49,7 +49,7 @@ class EtcdError(ObserveError):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EtcdTls:
-    """What an https endpoint must prove: authority_pem is a PEM bundle (None: the system's), server_name the name in it."""
+    """What an https endpoint must prove: its authority (a PEM bundle; None: the system's) and its name."""
 
     authority_pem: str | None = None
     server_name: str | None = None

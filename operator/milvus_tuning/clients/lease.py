@@ -124,7 +124,7 @@ class OperatorLease:
         return self._write(lease, taken_over=spec.holder_identity != self.identity)
 
     def _expired(self, spec: V1LeaseSpec) -> bool:
-        """Whether the record, as it is now, has not changed for its own duration. The clock is read after the record."""
+        """Whether the record has not changed for as long as it says. The clock is read after the record."""
         now = self._monotonic()
         record = (str(spec.holder_identity), str(spec.acquire_time), str(spec.renew_time))
         if self._sighting is None or self._sighting.record != record:

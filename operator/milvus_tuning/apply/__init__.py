@@ -1,0 +1,60 @@
+"""Apply: one function per kind of step, idempotent, absolute, with its precondition read afresh right before the write.
+
+A function either does what the step says, finds it done, or raises ApplyError: retryable where the same call may be
+made again, not retryable (`PreconditionChanged` among others) where the world is not as the step was decided for.
+Each write is preceded by `context.require_lease()`, each call has a timeout.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from milvus_tuning.apply.config import connected, hand_back, read_key, set_config
+from milvus_tuning.apply.context import ApplyContext, PreconditionChanged, etcd_errors
+from milvus_tuning.apply.placement import move_placement, renew_placement_lease
+from milvus_tuning.apply.pods import mark_pod
+from milvus_tuning.apply.release import release_replicas
+from milvus_tuning.apply.scale import scale_query_nodes
+from milvus_tuning.clients.handback import read_records
+from milvus_tuning.plan import Step, StepKind
+
+__all__ = [
+    "ApplyContext",
+    "PreconditionChanged",
+    "perform",
+    "read_hand_back",
+    "release_hand_back",
+    "release_replicas",
+    "renew_placement_lease",
+]
+
+
+def perform(step: Step, *, undo: bool, context: ApplyContext) -> str:
+    """Carry out a step, or take it back; what was done, in words. ApplyError where it could not be."""
+    match step.kind:
+        case StepKind.SCALE_QUERY_NODES:
+            return scale_query_nodes(step, undo=undo, context=context)
+        case StepKind.DRAIN_QUERY_NODE:
+            return mark_pod(step, undo=undo, context=context)
+        case StepKind.SET_CONFIG:
+            return set_config(step, undo=undo, context=context)
+        case StepKind.TAKE_PLACEMENT | StepKind.RETURN_PLACEMENT:
+            return move_placement(step, undo=undo, context=context)
+
+
+def read_hand_back(context: ApplyContext) -> Mapping[str, str | None]:
+    """What is to be handed back: key -> value before us, None where the key was absent."""
+    etcd, root_path = connected(context)
+    with etcd_errors("reading the hand-back records"):
+        return {record.key: record.previous for record in read_records(etcd, root_path, context.policy_uid)}
+
+
+def release_hand_back(context: ApplyContext) -> str:
+    """Hand back every key that this policy holds, whatever still declares it; what was done, in words."""
+    etcd, root_path = connected(context)
+    with etcd_errors("handing back"):
+        records = read_records(etcd, root_path, context.policy_uid)
+        outcomes = [hand_back(context, read_key(context, record.key)) for record in records]
+        for lease_id in {record.lease_id for record in records if record.lease_id}:
+            etcd.lease_revoke(lease_id)
+    return "; ".join(outcomes) or "nothing to hand back"

@@ -1,0 +1,75 @@
+"""The hand-back record: what a configuration key of Milvus was before us, kept in etcd beside the key itself.
+
+It is written in the same transaction as the key, outside of what Milvus reads, so that nobody finds the one without
+the other, not even after a crash of ours:
+
+    <rootPath>/config/querycoord.autobalance                                the key that Milvus reads
+    <rootPath>/milvustuning/<policy uid>/handback/querycoordautobalance     {"key": ..., "value": before us or null,
+                                                                             "written": what we wrote}
+
+`written` tells whether the value that is there now is still ours, and so may be taken back. A record that hangs on a
+lease goes together with its key when we are gone for good.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from milvus_tuning.catalogue import normalised, stored_spelling
+from milvus_tuning.clients.etcd import EtcdClient, EtcdEntry, EtcdError, EtcdFailure
+
+FOLDER = "milvustuning"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HandBack:
+    """What a key was before us (None: absent) and what we wrote (None: we removed it)."""
+
+    key: str
+    previous: str | None
+    written: str | None
+    lease_id: int = 0
+
+    def text(self) -> str:
+        """The record as stored."""
+        return json.dumps({"key": self.key, "value": self.previous, "written": self.written})
+
+
+def record_prefix(root_path: str, policy_uid: str) -> str:
+    """Where the records of one policy are."""
+    return f"{root_path.strip('/')}/{FOLDER}/{policy_uid}/handback/"
+
+
+def record_key(root_path: str, policy_uid: str, key: str) -> str:
+    """Where the record of one configuration key is."""
+    return record_prefix(root_path, policy_uid) + normalised(key)
+
+
+def parse_record(entry: EtcdEntry) -> HandBack:
+    """The record of a stored entry. EtcdError when somebody else's text is there: nothing is handed back by guess."""
+    try:
+        raw = json.loads(entry.value)
+        key, previous, written = raw["key"], raw["value"], raw["written"]
+    except (ValueError, TypeError, KeyError) as error:
+        text = f"{entry.key} in etcd is no hand-back record of ours: {entry.value[:200]!r}"
+        raise EtcdError(text, EtcdFailure.REFUSED, sent=True) from error
+    return HandBack(key=stored_spelling(str(key)), previous=previous, written=written, lease_id=entry.lease_id)
+
+
+def read_records(client: EtcdClient, root_path: str, policy_uid: str) -> tuple[HandBack, ...]:
+    """All records of one policy, by key."""
+    return tuple(parse_record(entry) for entry in client.get_prefix(record_prefix(root_path, policy_uid)))
+
+
+def read_hand_backs(client: EtcdClient, root_path: str) -> Mapping[str, Mapping[str, str | None]]:
+    """The records of all policies on this Milvus: policy uid -> key -> value before us, as `Snapshot.hand_backs`."""
+    prefix = f"{root_path.strip('/')}/{FOLDER}/"
+    found: dict[str, dict[str, str | None]] = {}
+    for entry in client.get_prefix(prefix):
+        policy_uid, _, rest = entry.key.removeprefix(prefix).partition("/")
+        if rest.startswith("handback/"):
+            record = parse_record(entry)
+            found.setdefault(policy_uid, {})[record.key] = record.previous
+    return found
