@@ -226,6 +226,7 @@ class Snapshot:
     traffic: Traffic = field(default_factory=Traffic)
     settings: Mapping[str, EtcdSetting] = field(default_factory=dict)  # by normalised key; empty when etcd was not read
     settings_readable: bool = False
+    hand_backs: Mapping[str, Mapping[str, str | None]] = field(default_factory=dict)  # policy uid -> key -> before us
     etcd_root_path: str | None = None
     freezes: tuple[Freeze, ...] = ()
     problems: tuple[Problem, ...] = ()
