@@ -1,0 +1,162 @@
+"""A real Kubernetes API server for each test module: no fake admits or refuses objects the way it does."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlencode
+
+import pytest
+import yaml
+from kubernetes import client, config
+
+from milvus_tuning import api
+from tests.cluster import control_plane_only
+from tests.cluster.builds import clients
+from tests.cluster.errors import PreflightError
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+CHART = ROOT / "charts" / "milvus-tuning-operator"
+COLLECTION = f"/apis/{api.GROUP}/{api.VERSION}/namespaces/{{namespace}}/{api.PLURAL}"
+
+Object = dict[str, Any]
+_numbers = itertools.count(1)
+T = TypeVar("T")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Everything in this folder needs the API server."""
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.integration)
+
+
+@pytest.fixture(scope="module")
+def kubeconfig() -> Iterator[Path]:
+    """An API server of its own with its etcd. Where it cannot run: a skip with the reason, on CI a failure."""
+    try:
+        with control_plane_only() as path:
+            yield path
+    except PreflightError as error:
+        if os.environ.get("CI") == "true":
+            raise
+        pytest.skip(f"no Kubernetes API server here: {error}")
+
+
+@pytest.fixture(scope="module")
+def api_client(kubeconfig: Path) -> client.ApiClient:
+    """The administrator's client."""
+    connect: Callable[..., client.ApiClient] = config.new_client_from_config
+    return connect(config_file=str(kubeconfig))
+
+
+class Refused(Exception):
+    """The API server's answer to a call that it did not carry out: the code, and its message as text."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class Api:
+    """Plain JSON calls on the API server."""
+
+    def __init__(self, api_client: client.ApiClient) -> None:
+        self._client = api_client
+
+    def call(self, method: str, path: str, body: Any = None, *, accept: str = "application/json", **query: str) -> Any:
+        """One request and its decoded answer; PATCH is a merge patch, with a fieldManager a server-side apply."""
+        patch = "application/apply-patch+yaml" if "fieldManager" in query else "application/merge-patch+json"
+        headers = {"Accept": accept, "Content-Type": patch if method == "PATCH" else "application/json"}
+        url = f"{self._client.configuration.host}{path}?{urlencode(query)}"
+        response = self._client.call_api(method, url, header_params=headers, body=body)
+        read: Callable[[], bytes] = response.read
+        answer = json.loads(read())
+        if response.status >= 400:
+            raise Refused(response.status, answer["message"])
+        return answer
+
+
+@pytest.fixture(scope="module")
+def server(api_client: client.ApiClient) -> Api:
+    """The API server, spoken to in JSON."""
+    return Api(api_client)
+
+
+@pytest.fixture
+def namespace(server: Api) -> str:
+    """A namespace of the test's own."""
+    return a_namespace(server, f"test-{next(_numbers)}")
+
+
+def a_namespace(server: Api, name: str) -> str:
+    """Create a namespace."""
+    server.call("POST", "/api/v1/namespaces", {"metadata": {"name": name}})
+    return name
+
+
+@pytest.fixture(scope="module")
+def helm(kubeconfig: Path) -> Callable[..., str]:
+    """Run helm on this API server and nowhere else."""
+
+    def run(*arguments: str) -> str:
+        command = [str(clients() / "helm"), "--kubeconfig", str(kubeconfig), *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def crd(server: Api) -> Object:
+    """The generated CRD, applied and established."""
+    manifest = yaml.safe_load((ROOT / "crds" / f"{api.GROUP}_{api.PLURAL}.yaml").read_text())
+    return apply_crd(server, manifest)
+
+
+def apply_crd(server: Api, manifest: Object) -> Object:
+    """Apply a CRD by server-side apply and wait until the API server serves it."""
+    path = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{manifest['metadata']['name']}"
+    server.call("PATCH", path, manifest, fieldManager="test", force="true")
+    return wait_for_crd(server)
+
+
+def wait_for_crd(server: Api) -> Object:
+    """The CRD once it is established and its names are accepted."""
+    path = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{api.PLURAL}.{api.GROUP}"
+
+    def established() -> Object | None:
+        crd: Object = server.call("GET", path)
+        conditions = {entry["type"]: entry["status"] for entry in crd.get("status", {}).get("conditions", [])}
+        return crd if conditions.get("Established") == "True" else None
+
+    return eventually(established)
+
+
+def eventually(probe: Callable[[], T | None], seconds: float = 20.0) -> T:
+    """The first answer of the probe that is not None."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        answer = probe()
+        if answer is not None:
+            return answer
+        time.sleep(0.1)
+    raise AssertionError(f"not within {seconds:.0f} s: {probe.__name__}")
+
+
+def a_tuning(spec: Object | None = None, *, name: str = "rag") -> Object:
+    """A MilvusTuning; without a spec one that holds a target alone."""
+    return {
+        "apiVersion": f"{api.GROUP}/{api.VERSION}",
+        "kind": api.KIND,
+        "metadata": {"name": name},
+        "spec": {"targetRef": {"kind": "HelmRelease", "name": "my-release"}} | (spec or {}),
+    }

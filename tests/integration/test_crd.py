@@ -1,0 +1,313 @@
+"""What a real API server makes of the generated CRD: what it admits, refuses and in which words, fills in and shows."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+
+from milvus_tuning import api
+from tests.integration.conftest import COLLECTION, Api, Object, Refused, a_tuning, apply_crd
+
+pytestmark = pytest.mark.usefixtures("crd")
+
+PROMETHEUS: Object = {"url": "http://prometheus.monitoring:9090"}
+COUNTS: Object = {"minCount": 2, "maxCount": 4}
+
+
+def create(server: Api, namespace: str, tuning: Object, **query: str) -> Object:
+    created: Object = server.call("POST", COLLECTION.format(namespace=namespace), tuning, **query)
+    return created
+
+
+def query_nodes(**fields: Any) -> Object:
+    return {"connections": {"prometheus": PROMETHEUS}, "queryNodes": COUNTS | fields}
+
+
+def refusal(server: Api, method: str, path: str, body: Object, **query: str) -> str:
+    """The words with which the API server refuses the call."""
+    with pytest.raises(Refused) as caught:
+        server.call(method, path, body, **query)
+    return str(caught.value)
+
+
+def test_the_crd_is_established_with_its_names_and_without_complaints(crd: Object) -> None:
+    conditions = {entry["type"]: entry["status"] for entry in crd["status"]["conditions"]}
+    assert conditions == {"NamesAccepted": "True", "Established": "True"}  # NonStructuralSchema would be a third
+    assert crd["status"]["acceptedNames"]["shortNames"] == [api.SHORT_NAME]
+    assert crd["status"]["storedVersions"] == [api.VERSION]
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        pytest.param({}, id="a target alone"),
+        pytest.param({"targetRef": {"kind": "Milvus", "name": "my-release"}}, id="a Milvus resource"),
+        pytest.param(
+            {"targetRef": {"kind": "HelmRelease", "name": "a.b-1", "allowHelmOwnedFields": True}}, id="opt-in"
+        ),
+        pytest.param(query_nodes(), id="bounds with a Prometheus"),
+        pytest.param(query_nodes(minCount=3, maxCount=3), id="minCount equal to maxCount"),
+        pytest.param({"mode": "Auto", "paused": True}, id="mode and pause"),
+        pytest.param({"loadBalancing": {}}, id="an empty block"),
+        pytest.param({"connections": {"prometheus": PROMETHEUS | {"matchers": {"cluster": "eu-1"}}}}, id="matchers"),
+        pytest.param(
+            {"connections": {"etcd": {"endpoints": ["etcd-0:2379", "https://etcd-1:2379"], "rootPath": "by-dev"}}},
+            id="etcd addresses with and without scheme",
+        ),
+    ],
+)
+def test_admitted(server: Api, namespace: str, spec: Object) -> None:
+    created = create(server, namespace, a_tuning(spec), fieldValidation="Strict")
+    api.MilvusTuningSpec.model_validate(created["spec"])
+
+
+REFUSED = [
+    pytest.param({"targetRef": None}, "spec.targetRef: Required value", id="no target"),
+    pytest.param(
+        {"targetRef": {"kind": "HelmRelease"}}, "spec.targetRef.name: Required value", id="a target without name"
+    ),
+    pytest.param(
+        {"targetRef": {"kind": "Deployment", "name": "x"}},
+        'spec.targetRef.kind: Unsupported value: "Deployment": supported values: "Milvus", "HelmRelease"',
+        id="a kind that is no target",
+    ),
+    pytest.param(
+        {"targetRef": {"kind": "Milvus", "name": "Rag_1"}}, "spec.targetRef.name in body should match", id="a name"
+    ),
+    pytest.param(
+        {"targetRef": {"kind": "Milvus", "name": "x", "allowHelmOwnedFields": True}},
+        "allowHelmOwnedFields goes with kind HelmRelease only",
+        id="a Helm switch on a Milvus resource",
+    ),
+    pytest.param(
+        {"targetRef": [{"kind": "Milvus", "name": "a"}, {"kind": "Milvus", "name": "b"}]},
+        'unknown field "spec.targetRef[1].kind"',
+        id="two targets",
+    ),
+    pytest.param({"mode": "Manual"}, 'Unsupported value: "Manual": supported values: "Observe", "Auto"', id="a mode"),
+    pytest.param({"paused": "yes"}, "spec.paused in body must be of type boolean", id="text for a boolean"),
+    pytest.param(
+        {"queryNodes": COUNTS},
+        "queryNodes needs connections.prometheus: the number of QueryNodes is decided from its series",
+        id="bounds without a Prometheus",
+    ),
+    pytest.param(
+        {"queryNodes": COUNTS, "connections": {"milvus": {}}},
+        "queryNodes needs connections.prometheus",
+        id="bounds with another connection only",
+    ),
+    pytest.param(query_nodes(minCount=5), "minCount must not be above maxCount", id="minCount above maxCount"),
+    pytest.param(
+        query_nodes(minCount=0), "spec.queryNodes.minCount in body should be greater than or equal to 1", id="0"
+    ),
+    pytest.param(
+        query_nodes(maxCount=1001), "spec.queryNodes.maxCount in body should be less than or equal to 1000", id="1001"
+    ),
+    pytest.param(
+        query_nodes(scaleIn={"computationBelowPercent": 60}),
+        "scaleIn.computationBelowPercent must be below scaleOut.computationAbovePercent, or the count would swing",
+        id="scale-in where scale-out begins by default",
+    ),
+    pytest.param(
+        query_nodes(scaleIn={"capacityBelowPercent": 70}, scaleOut={"capacityAbovePercent": 65}),
+        "scaleIn.capacityBelowPercent must be below scaleOut.capacityAbovePercent, or the count would swing",
+        id="capacity thresholds crossed",
+    ),
+    pytest.param(
+        query_nodes(scaleOut={"readyDeadlineSeconds": 5}),
+        "spec.queryNodes.scaleOut.readyDeadlineSeconds in body should be greater than or equal to 10",
+        id="a deadline of 5 s",
+    ),
+    pytest.param(query_nodes(tolerancePercent=2.5), "must be of type integer", id="a fraction"),
+    pytest.param(
+        {"approval": {"automatic": {"maxActionsPerHour": 61}}},
+        "spec.approval.automatic.maxActionsPerHour in body should be less than or equal to 60",
+        id="61 actions an hour",
+    ),
+    pytest.param(
+        {"connections": {"prometheus": {"url": "http://user:secret@prometheus:9090"}}},
+        "spec.connections.prometheus.url in body should match",
+        id="a password in an address",
+    ),
+    pytest.param(
+        {"connections": {"prometheus": PROMETHEUS | {"matchers": {"a-b": "x"}}}},
+        "each key must have at most 128 characters and match ^[a-zA-Z_][a-zA-Z0-9_]*$",
+        id="a matcher that is no label",
+    ),
+    pytest.param(
+        {"connections": {"etcd": {"endpoints": []}}},
+        "spec.connections.etcd.endpoints in body should have at least 1 items",
+        id="no etcd address in a list of them",
+    ),
+    pytest.param(
+        {"connections": {"milvus": {"credentialsSecretRef": {"name": "s", "key": "k", "namespace": "other"}}}},
+        'unknown field "spec.connections.milvus.credentialsSecretRef.namespace"',
+        id="a Secret of another namespace",
+    ),
+    pytest.param(
+        {"targetRef": {"kind": "Milvus", "name": "x", "namespace": "other"}},
+        'unknown field "spec.targetRef.namespace"',
+        id="a target of another namespace",
+    ),
+    pytest.param({"queryNode": {}}, 'unknown field "spec.queryNode"', id="a misspelt block"),
+]
+
+
+@pytest.mark.parametrize(("spec", "message"), REFUSED)
+def test_refused(server: Api, namespace: str, spec: Object, message: str) -> None:
+    tuning = a_tuning(spec)
+    if tuning["spec"]["targetRef"] is None:
+        del tuning["spec"]["targetRef"]
+    path = COLLECTION.format(namespace=namespace)
+    assert message in refusal(server, "POST", path, tuning, fieldValidation="Strict")
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        pytest.param({"kind": "HelmRelease", "name": "another"}, id="name"),
+        pytest.param({"kind": "Milvus", "name": "my-release"}, id="kind"),
+    ],
+)
+def test_the_target_cannot_be_exchanged(server: Api, namespace: str, changed: Object) -> None:
+    create(server, namespace, a_tuning())
+    message = refusal(
+        server, "PATCH", f"{COLLECTION.format(namespace=namespace)}/rag", {"spec": {"targetRef": changed}}
+    )
+    assert "targetRef is immutable: delete the MilvusTuning and create another one" in message
+
+
+def test_the_rest_of_the_target_and_of_the_spec_can_be_changed(server: Api, namespace: str) -> None:
+    create(server, namespace, a_tuning(query_nodes()))
+    change = {"targetRef": {"allowHelmOwnedFields": True}, "queryNodes": {"maxCount": 9}, "mode": "Auto"}
+    changed = server.call("PATCH", f"{COLLECTION.format(namespace=namespace)}/rag", {"spec": change})
+    assert changed["spec"]["targetRef"]["allowHelmOwnedFields"] is True
+    assert (changed["spec"]["queryNodes"]["maxCount"], changed["metadata"]["generation"]) == (9, 2)
+
+
+def test_a_field_that_nobody_knows_is_dropped_where_the_client_did_not_ask_for_strictness(
+    server: Api, namespace: str
+) -> None:
+    created = create(server, namespace, a_tuning({"profile": {"name": "RAG"}}), fieldValidation="Ignore")
+    assert "profile" not in created["spec"]
+
+
+def test_a_target_alone_stays_alone(server: Api, namespace: str) -> None:
+    created = create(server, namespace, a_tuning())
+    assert created["spec"] == {
+        "targetRef": {"kind": "HelmRelease", "name": "my-release"},
+        "mode": "Observe",
+        "paused": False,
+    }
+
+
+def test_a_declared_block_is_filled_with_the_models_own_defaults_and_no_other_block_appears(
+    server: Api, namespace: str
+) -> None:
+    created = create(
+        server, namespace, a_tuning(query_nodes() | {"approval": {}, "objectives": {}, "loadBalancing": {}})
+    )
+    parsed = api.MilvusTuningSpec.model_validate(a_tuning(query_nodes())["spec"])
+    assert parsed.query_nodes is not None
+    assert created["spec"]["queryNodes"] == parsed.query_nodes.model_dump(by_alias=True, mode="json")
+    assert created["spec"]["connections"] == {
+        "prometheus": PROMETHEUS | {"labels": {"pod": "pod", "namespace": "namespace"}}
+    }
+    assert created["spec"]["approval"] == {"automatic": {"maxActionsPerHour": 6}}
+    assert created["spec"]["objectives"] == {"nodeImbalancePercent": 20}
+    assert created["spec"]["loadBalancing"] == {}
+
+
+STATUS: Object = {
+    "observedGeneration": 1,
+    "phase": "Steady",
+    "lastAction": "ScaleQueryNodes 2 -> 3",
+    "conditions": [
+        {
+            "type": "Ready",
+            "status": "True",
+            "reason": "AsExpected",
+            "message": "",
+            "lastTransitionTime": "2026-01-02T03:04:05Z",
+            "observedGeneration": 1,
+        }
+    ],
+    "observed": {
+        "dataTime": "2026-01-02T03:04:05Z",
+        "milvusVersion": "2.3.5",
+        "nodes": "2/3",
+        "replicas": 1,
+        "capacityPercent": 41,
+        "computationPercent": 63,
+        "skewPercent": 7,
+        "p99Milliseconds": 85,
+        "searchesPerSecond": 120,
+    },
+    "decision": {"reason": "ComputationAboveTarget", "message": "", "inputs": {"computation": "63", "capacity": None}},
+}
+
+
+def test_status_is_a_subresource_that_keeps_what_the_model_writes(server: Api, namespace: str) -> None:
+    created = create(server, namespace, a_tuning() | {"status": STATUS})
+    assert "status" not in created
+    path = f"{COLLECTION.format(namespace=namespace)}/rag"
+    server.call("PUT", f"{path}/status", created | {"status": STATUS, "spec": a_tuning({"mode": "Auto"})["spec"]})
+    stored = server.call("GET", path)
+    assert stored["status"] == STATUS
+    assert (stored["spec"]["mode"], stored["metadata"]["generation"]) == ("Observe", 1)
+    api.MilvusTuningStatus.model_validate(stored["status"])
+
+
+def test_status_with_a_stale_version_is_refused(server: Api, namespace: str) -> None:
+    created = create(server, namespace, a_tuning())
+    path = f"{COLLECTION.format(namespace=namespace)}/rag/status"
+    server.call("PUT", path, created | {"status": {"phase": "Steady"}})
+    assert "the object has been modified" in refusal(server, "PUT", path, created | {"status": {"phase": "Acting"}})
+
+
+def table(server: Api, namespace: str) -> tuple[list[Object], list[Any]]:
+    """What kubectl get prints: columns and the cells of the first row."""
+    accept = "application/json;as=Table;v=v1;g=meta.k8s.io"
+    answer = server.call("GET", COLLECTION.format(namespace=namespace), accept=accept)
+    return answer["columnDefinitions"], answer["rows"][0]["cells"]
+
+
+def test_kubectl_get_shows_the_columns_that_people_ask_for(server: Api, namespace: str) -> None:
+    created = create(server, namespace, a_tuning())
+    path = f"{COLLECTION.format(namespace=namespace)}/rag/status"
+    server.call("PUT", path, created | {"status": STATUS})
+    columns, cells = table(server, namespace)
+    shown = {column["name"]: cell for column, cell in zip(columns, cells, strict=True) if not column["priority"]}
+    assert shown.pop("Age")
+    assert shown == {
+        "Name": "rag",
+        "Mode": "Observe",
+        "Phase": "Steady",
+        "Nodes": "2/3",
+        "Repl": 1,
+        "Cap%": 41,
+        "Comp%": 63,
+        "Skew%": 7,
+        "P99ms": 85,
+        "Last-Action": "ScaleQueryNodes 2 -> 3",
+    }
+    wide = {column["name"] for column in columns if column["priority"]}
+    assert wide == {"Target", "QPS", "Reason", "Version", "Data-Time"}
+
+
+def test_an_object_of_an_older_crd_lives_on_under_the_new_one(server: Api, namespace: str, crd: Object) -> None:
+    new = {key: crd[key] for key in ("apiVersion", "kind", "spec")} | {"metadata": {"name": crd["metadata"]["name"]}}
+    old = copy.deepcopy(new)
+    schema = old["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    del schema["properties"]["approval"]
+    apply_crd(server, old)
+    try:
+        create(server, namespace, a_tuning())
+    finally:
+        apply_crd(server, new)
+    path = f"{COLLECTION.format(namespace=namespace)}/rag"
+    assert server.call("GET", path)["spec"]["targetRef"]["name"] == "my-release"
+    changed = server.call("PATCH", path, {"spec": {"approval": {}}})
+    assert changed["spec"]["approval"] == {"automatic": {"maxActionsPerHour": 6}}
