@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import json
+import logging
 import signal
 import sys
 import time
@@ -30,6 +31,7 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; 2 means that it could not be done, with the reason on standard error."""
     options = _parser().parse_args(argv)
+    logging.getLogger("pymilvus").setLevel(logging.CRITICAL)  # it would print a traceback beside our one line
     try:
         options.command(options)
     except (LoadError, ValueError, MilvusException) as error:
@@ -101,6 +103,7 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--spacing", type=Spacing, choices=list(Spacing), default=Spacing.POISSON)
     parser.add_argument("--max-in-flight", type=int, default=512, help="what would exceed it is dropped and counted")
     parser.add_argument("--report-every", type=float, default=1.0, help="seconds")
+    parser.add_argument("--verify", action="store_true", help="a reply that lacks rows of the first one has failed")
     parser.add_argument("--out", type=Path, help="write the lines to this file too")
     parser.add_argument("--control", choices=["-"], help='read commands such as {"rate": 60} from standard input')
 
@@ -120,6 +123,7 @@ def _run(options: argparse.Namespace) -> None:
         timeout_seconds=options.timeout,
         max_in_flight=options.max_in_flight,
         report_every_seconds=options.report_every,
+        verify=options.verify,
         out=options.out,
     )
     run.rates()
@@ -137,7 +141,7 @@ async def _run_load(run: RunOptions, requests: Sequence[bytes], files: Sequence[
         seconds.append(second)
         _write(second.to_line(), files)
 
-    async with MilvusTarget(run.uri, requests) as target:
+    async with MilvusTarget(run.uri, requests, verify=run.verify) as target:
         load = OpenLoop(target, run.arrivals(), run.limits(), report=report, start_unix_seconds=_unix_seconds())
         _stop_on_signals(load)
         async with _steering(load) if steered else nullcontext():

@@ -17,6 +17,7 @@ class FakeMilvus(milvus_pb2_grpc.MilvusServiceServicer):  # type: ignore[misc]
     def __init__(self, reply: Reply) -> None:
         self._reply = reply
         self.searches: list[milvus_pb2.SearchRequest] = []
+        self.found_ids: tuple[int, ...] = (1, 2, 3, 4)
 
     def Connect(self, request: milvus_pb2.ConnectRequest, context: grpc.ServicerContext) -> milvus_pb2.ConnectResponse:
         return milvus_pb2.ConnectResponse(status=common_pb2.Status(), identifier=1)
@@ -38,7 +39,9 @@ class FakeMilvus(milvus_pb2_grpc.MilvusServiceServicer):  # type: ignore[misc]
 
     def Search(self, request: milvus_pb2.SearchRequest, context: grpc.ServicerContext) -> milvus_pb2.SearchResults:
         self.searches.append(request)
-        return milvus_pb2.SearchResults(status=self._reply(len(self.searches)))
+        status = self._reply(len(self.searches))
+        ids = schema_pb2.IDs(int_id=schema_pb2.LongArray(data=self.found_ids))
+        return milvus_pb2.SearchResults(status=status, results=schema_pb2.SearchResultData(ids=ids))
 
 
 def good(_: int) -> common_pb2.Status:

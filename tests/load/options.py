@@ -26,6 +26,7 @@ class RunOptions:
     timeout_seconds: float = 10.0
     max_in_flight: int = 512
     report_every_seconds: float = 1.0
+    verify: bool = False
     out: Path | None = None
 
     def rates(self) -> Profile:
@@ -45,17 +46,21 @@ class RunOptions:
             report_every_seconds=self.report_every_seconds,
         )
 
+    def search_flags(self) -> list[str]:
+        """What the searches of any command look like."""
+        flags = ["--uri", self.uri, "--seed", str(self.seed), "--limit", str(self.limit), "--nq", str(self.nq)]
+        collections = [word for collection in self.collections for word in ("--collection", collection)]
+        return [*flags, "--timeout", str(self.timeout_seconds), *collections]
+
     def argv(self) -> list[str]:
         """The arguments of `python -m tests.load` that mean this run, steered by standard input."""
-        return ["run", "--control", "-", *self._flags()]
+        return ["run", "--control", "-", *self.search_flags(), *self._run_flags()]
 
-    def _flags(self) -> Iterator[str]:
-        yield from ("--uri", self.uri, "--rate", str(self.rate), "--shape", self.shape, "--spacing", self.spacing)
-        yield from ("--seed", str(self.seed), "--limit", str(self.limit), "--nq", str(self.nq))
-        yield from ("--timeout", str(self.timeout_seconds), "--max-in-flight", str(self.max_in_flight))
-        yield from ("--report-every", str(self.report_every_seconds))
-        for collection in self.collections:
-            yield from ("--collection", collection)
+    def _run_flags(self) -> Iterator[str]:
+        yield from ("--rate", str(self.rate), "--shape", self.shape, "--spacing", self.spacing)
+        yield from ("--max-in-flight", str(self.max_in_flight), "--report-every", str(self.report_every_seconds))
+        if self.verify:
+            yield "--verify"
         for flag, value in (("--profile", self.profile), ("--seconds", self.seconds), ("--out", self.out)):
             if value is not None:
                 yield from (flag, str(value))

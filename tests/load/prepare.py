@@ -77,6 +77,7 @@ def prepare(uri: str, collection: str, dataset: Dataset, *, replicas: int = 1) -
     try:
         if not _is_there(client, collection, dataset):
             _make(client, collection, dataset)
+        _index(client, collection)
         _load(client, collection, replicas)
         segments = _sealed_segments(client, collection)
     finally:
@@ -112,6 +113,10 @@ def _make(client: MilvusClient, collection: str, dataset: Dataset) -> None:
         first_id = batch * dataset.batch_rows
         client.insert(collection, [{"id": first_id + row, "vector": vector} for row, vector in enumerate(vectors)])
         client.flush(collection)
+
+
+def _index(client: MilvusClient, collection: str) -> None:
+    """Does nothing where the index is there already, so that a broken-off run is taken up again."""
     index = client.prepare_index_params()
     index.add_index("vector", index_type="FLAT", metric_type="L2")
     client.create_index(collection, index)

@@ -14,12 +14,14 @@ import grpc  # type: ignore[import-untyped]
 import numpy as np
 from pymilvus import DataType, MilvusClient
 from pymilvus.client.prepare import Prepare
-from pymilvus.grpc_gen import common_pb2, milvus_pb2
+from pymilvus.grpc_gen import common_pb2, milvus_pb2, schema_pb2
 
 from tests.load.errors import LoadError
 
 SEARCH_METHOD = "/milvus.proto.milvus.MilvusService/Search"
 REQUESTS_PER_COLLECTION = 64  # different vectors, so that no two neighbouring searches ask the same
+ROWS_MISSING = "ROWS_MISSING"
+ROUNDING_SWAPS = 1  # two rows at the same distance but for the last bit may change places at the end of the list
 CHANNEL_OPTIONS = (
     ("grpc.enable_retries", 0),
     ("grpc.enable_http_proxy", 0),
@@ -39,6 +41,7 @@ def address_of(uri: str) -> str:
 
 def build_requests(uri: str, collections: Sequence[str], *, limit: int, nq: int, seed: int) -> list[bytes]:
     """Serialised searches, the collections in turn; looks up each one's vector field and its dimension."""
+    address_of(uri)
     client = MilvusClient(uri)
     try:
         per_collection = [_requests_for(client, name, limit=limit, nq=nq, seed=seed) for name in collections]
@@ -63,12 +66,17 @@ def _request(collection: str, field: str, vectors: list[np.ndarray], limit: int)
 
 
 class MilvusTarget:
-    """One connection to a Milvus proxy that sends the given requests in turn."""
+    """One connection to a Milvus proxy that sends the given requests in turn.
 
-    def __init__(self, uri: str, requests: Sequence[bytes]) -> None:
+    With `verify` each reply is compared with the first one to the same request: over data that stands still and an
+    exact index, a reply without the rows of one segment is a lost search, though Milvus calls it a success.
+    """
+
+    def __init__(self, uri: str, requests: Sequence[bytes], *, verify: bool = False) -> None:
         self._channel = grpc.aio.insecure_channel(address_of(uri), options=CHANNEL_OPTIONS)
         self._call = self._channel.unary_unary(SEARCH_METHOD)
         self._requests = itertools.cycle(requests)
+        self._first_ids: dict[bytes, frozenset[int | str]] | None = {} if verify else None
 
     async def __aenter__(self) -> "MilvusTarget":
         return self
@@ -79,12 +87,21 @@ class MilvusTarget:
         await self._channel.close()
 
     async def search(self, *, timeout_seconds: float) -> str | None:
-        """One search; the error is gRPC's status (DEADLINE_EXCEEDED, UNAVAILABLE, ...) or Milvus's (`milvus:106`)."""
+        """One search; the error is gRPC's status (DEADLINE_EXCEEDED, ...), Milvus's (`milvus:106`) or ROWS_MISSING."""
+        request = next(self._requests)
         try:
-            reply: bytes = await self._call(next(self._requests), timeout=timeout_seconds)
+            reply: bytes = await self._call(request, timeout=timeout_seconds)
         except grpc.aio.AioRpcError as error:
             return str(error.code().name)
-        return error_of(milvus_pb2.SearchResults.FromString(reply).status)
+        found = milvus_pb2.SearchResults.FromString(reply)
+        return error_of(found.status) or self._verify(request, found.results)
+
+    def _verify(self, request: bytes, results: schema_pb2.SearchResultData) -> str | None:
+        if self._first_ids is None:
+            return None
+        ids = frozenset(results.ids.int_id.data or results.ids.str_id.data)
+        first_ids = self._first_ids.setdefault(request, ids)
+        return ROWS_MISSING if not ids or len(first_ids - ids) > ROUNDING_SWAPS else None
 
 
 def error_of(status: common_pb2.Status) -> str | None:

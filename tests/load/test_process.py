@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.load.commands import calibrate_by_process
 from tests.load.control import parse_command
 from tests.load.errors import LoadError
 from tests.load.fake_milvus import a_milvus
@@ -71,6 +72,17 @@ def test_a_load_without_a_server_says_so() -> None:
         pass
     with LoadProcess(a_run(gone)) as load, pytest.raises(LoadError, match="ended with 2"):
         load.wait(30.0)
+
+
+def test_a_calibration_by_process_gives_the_capacity(uri: str) -> None:
+    capacity = calibrate_by_process(a_run(uri), seconds=1.0, argv_prefix=("env", "--"))
+    assert [step.concurrency for step in capacity.steps] == [1, 2, 4, 8, 16]
+    assert capacity.capacity_qps == max(step.qps for step in capacity.steps) > 0
+
+
+def test_a_command_that_fails_says_why() -> None:
+    with pytest.raises(LoadError, match="http://HOST:PORT"):
+        calibrate_by_process(a_run("https://milvus:19530"))
 
 
 @pytest.mark.parametrize(

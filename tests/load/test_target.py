@@ -6,7 +6,7 @@ import pytest
 from pymilvus.grpc_gen import common_pb2
 
 from tests.load.errors import LoadError
-from tests.load.fake_milvus import Reply, a_milvus, good, slow
+from tests.load.fake_milvus import FakeMilvus, Reply, a_milvus, good, slow
 from tests.load.target import MilvusTarget, address_of, build_requests
 
 
@@ -48,6 +48,28 @@ def test_the_collections_are_searched_in_turn_with_the_vectors_asked_for() -> No
         asyncio.run(search(uri, build_requests(uri, ["hot", "cold"], limit=10, nq=8, seed=1)))
         assert [(request.collection_name, request.nq) for request in fake.searches] == [("hot", 8), ("cold", 8)] * 2
         assert len({request.placeholder_group for request in fake.searches}) == 2
+
+
+@pytest.mark.parametrize(
+    ("found_ids", "error"),
+    [
+        pytest.param((1, 2, 3, 4), None, id="the same rows"),
+        pytest.param((4, 3, 2, 1), None, id="in another order"),
+        pytest.param((1, 2, 3, 5), None, id="one row swapped by rounding"),
+        pytest.param((1, 2, 7, 8), "ROWS_MISSING", id="rows of a segment gone"),
+        pytest.param((), "ROWS_MISSING", id="nothing found"),
+    ],
+)
+def test_a_verified_reply_must_hold_the_rows_of_the_first(found_ids: tuple[int, ...], error: str | None) -> None:
+    async def search_twice(uri: str, fake: FakeMilvus) -> list[str | None]:
+        request = build_requests(uri, ["docs"], limit=4, nq=1, seed=1)[0]
+        async with MilvusTarget(uri, [request], verify=True) as target:
+            first = await target.search(timeout_seconds=5.0)
+            fake.found_ids = found_ids
+            return [first, await target.search(timeout_seconds=5.0)]
+
+    with a_milvus() as (uri, fake):
+        assert asyncio.run(search_twice(uri, fake)) == [None, error]
 
 
 @pytest.mark.parametrize("uri", ["127.0.0.1:19530", "https://milvus:19530", "http://milvus", ""])
