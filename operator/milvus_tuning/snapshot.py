@@ -213,6 +213,14 @@ class EtcdSetting:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class OwnedKey:
+    """A configuration key that a policy of ours wrote: what it was before (None: absent), and what was written."""
+
+    previous: str | None
+    written: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Snapshot:
     """Everything known about one Milvus cluster at `taken_at` (UTC)."""
 
@@ -226,7 +234,7 @@ class Snapshot:
     traffic: Traffic = field(default_factory=Traffic)
     settings: Mapping[str, EtcdSetting] = field(default_factory=dict)  # by normalised key; empty when etcd was not read
     settings_readable: bool = False
-    hand_backs: Mapping[str, Mapping[str, str | None]] = field(default_factory=dict)  # policy uid -> key -> before us
+    owned_keys: Mapping[str, Mapping[str, OwnedKey]] = field(default_factory=dict)  # policy uid -> key -> record
     etcd_root_path: str | None = None
     freezes: tuple[Freeze, ...] = ()
     problems: tuple[Problem, ...] = ()

@@ -17,6 +17,7 @@ from milvus_tuning.apply.release import release_replicas
 from milvus_tuning.apply.scale import scale_query_nodes
 from milvus_tuning.clients.handback import read_records
 from milvus_tuning.plan import Step, StepKind
+from milvus_tuning.snapshot import OwnedKey
 
 __all__ = [
     "ApplyContext",
@@ -42,11 +43,11 @@ def perform(step: Step, *, undo: bool, context: ApplyContext) -> str:
             return move_placement(step, undo=undo, context=context)
 
 
-def read_hand_back(context: ApplyContext) -> Mapping[str, str | None]:
-    """What is to be handed back: key -> value before us, None where the key was absent."""
+def read_hand_back(context: ApplyContext) -> Mapping[str, OwnedKey]:
+    """What is to be handed back: key -> what it was before us and what we wrote."""
     etcd, root_path = connected(context)
     with etcd_errors("reading the hand-back records"):
-        return {record.key: record.previous for record in read_records(etcd, root_path, context.policy_uid)}
+        return {record.key: record.owned for record in read_records(etcd, root_path, context.policy_uid)}
 
 
 def release_hand_back(context: ApplyContext) -> str:

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 from milvus_tuning.catalogue import normalised, stored_spelling
 from milvus_tuning.clients.etcd import EtcdClient, EtcdEntry, EtcdError, EtcdFailure
+from milvus_tuning.snapshot import OwnedKey
 
 FOLDER = "milvustuning"
 
@@ -31,6 +32,11 @@ class HandBack:
     previous: str | None
     written: str | None
     lease_id: int = 0
+
+    @property
+    def owned(self) -> OwnedKey:
+        """The record as facts for a decision."""
+        return OwnedKey(previous=self.previous, written=self.written)
 
     def text(self) -> str:
         """The record as stored."""
@@ -63,13 +69,13 @@ def read_records(client: EtcdClient, root_path: str, policy_uid: str) -> tuple[H
     return tuple(parse_record(entry) for entry in client.get_prefix(record_prefix(root_path, policy_uid)))
 
 
-def read_hand_backs(client: EtcdClient, root_path: str) -> Mapping[str, Mapping[str, str | None]]:
-    """The records of all policies on this Milvus: policy uid -> key -> value before us, as `Snapshot.hand_backs`."""
+def read_owned_keys(client: EtcdClient, root_path: str) -> Mapping[str, Mapping[str, OwnedKey]]:
+    """The records of all policies on this Milvus: policy uid -> key -> record, as in `Snapshot.owned_keys`."""
     prefix = f"{root_path.strip('/')}/{FOLDER}/"
-    found: dict[str, dict[str, str | None]] = {}
+    found: dict[str, dict[str, OwnedKey]] = {}
     for entry in client.get_prefix(prefix):
         policy_uid, _, rest = entry.key.removeprefix(prefix).partition("/")
         if rest.startswith("handback/"):
             record = parse_record(entry)
-            found.setdefault(policy_uid, {})[record.key] = record.previous
+            found.setdefault(policy_uid, {})[record.key] = record.owned
     return found
