@@ -38,6 +38,7 @@ class Reason(enum.StrEnum):
     # limits
     AT_MINIMUM = "AtMinimum"
     AT_MAXIMUM = "AtMaximum"
+    STEP_LIMITED = "StepLimited"  # more is wanted than one operation may add
     ACTION_LIMIT = "ActionLimitReached"
     SKEW_NOT_CAPACITY = "SkewNotCapacity"
     REPLICA_MULTIPLE = "NotMultipleOfReplicas"
@@ -183,6 +184,7 @@ class Signal:
 
     capacity_ratio: the fullest node's memory over its limit; computation_ratio: the busiest node's computation over its
     limit; even_computation_ratio: what each node would carry if the load were even (the mean). None where not measurable.
+    The coverages are the shares of the nodes that were measured: below 1 a maximum is a lower bound of the true one.
     """
 
     at: datetime
@@ -190,6 +192,8 @@ class Signal:
     capacity_ratio: float | None
     computation_ratio: float | None
     even_computation_ratio: float | None
+    capacity_coverage: float = 1.0
+    computation_coverage: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,0 +1,133 @@
+"""The decision of one pass, in pure functions: the same spec, facts, memory and time give the same answer.
+
+    gates       what is in the way at all (target, version, conflict, missing numbers, freeze)      gates.py
+    settings    declared settings that are not in effect yet                                       settings.py
+    size        how many QueryNodes there should be, and who leaves                                scaling.py
+    permission  mode Auto, not paused, not read-only, within the actions per hour                  here
+
+Without the permission the decision is made all the same and says what it would do; only its steps are left out. How the
+steps are then carried out is in operation.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from milvus_tuning.api import AutomaticApproval, MilvusTuningSpec, Mode
+from milvus_tuning.decide.context import build_context
+from milvus_tuning.decide.gates import closed_gate, closed_size_gate
+from milvus_tuning.decide.scaling import decide_size
+from milvus_tuning.decide.settings import setting_steps
+from milvus_tuning.decide.words import listed
+from milvus_tuning.plan import Decision, History, Operation, Reason, Rejection, Step, StepKind
+from milvus_tuning.snapshot import Snapshot
+
+HOUR = timedelta(hours=1)
+SETTINGS_REST = timedelta(minutes=5)  # after a change of settings that did not go through, so that size gets its turn
+_PLACEMENT = frozenset({StepKind.TAKE_PLACEMENT, StepKind.RETURN_PLACEMENT})
+
+__all__ = ["decide"]
+
+
+def decide(
+    spec: MilvusTuningSpec,
+    snapshot: Snapshot,
+    history: History,
+    now: datetime,
+    *,
+    read_only: bool = False,
+    policy_uid: str = "",
+) -> Decision:
+    """What to do now that no operation is running, and why; see the module's text."""
+    decision = _settings(spec, snapshot, history, now, policy_uid) or _size(spec, snapshot, history, now)
+    return _permitted(decision, spec, history, now, read_only=read_only)
+
+
+def _settings(
+    spec: MilvusTuningSpec, snapshot: Snapshot, history: History, now: datetime, policy_uid: str
+) -> Decision | None:
+    if spec.load_balancing is None or closed_gate(spec, snapshot) is not None or _settings_failed(history, now):
+        return None
+    steps, _ = setting_steps(spec, snapshot, now, policy_uid)
+    if not steps:
+        return None
+    placement = any(step.kind in _PLACEMENT for step in steps)
+    return Decision(
+        reason=Reason.PLACEMENT_CHANGED if placement else Reason.SETTING_CHANGED,
+        message="; ".join(_setting_in_words(step) for step in steps),
+        steps=steps,
+        inputs={"settingsToChange": len(steps)},
+        desired_count=snapshot.workload.desired_count if snapshot.workload else None,
+    )
+
+
+def _setting_in_words(step: Step) -> str:
+    before, after = step.precondition.get("value"), step.action.get("value")
+    shown = ["absent" if value is None else str(value) for value in (before, after)]
+    return f"{step.action.get('key')} {shown[0]} -> {shown[1]}"
+
+
+def _settings_failed(history: History, now: datetime) -> bool:
+    """Whether the last change of settings ended badly a short while ago."""
+    last = next((one for one in reversed(history.operations) if not _about_size(one)), None)
+    if last is None or last.finished_at is None or last.outcome is Reason.COMPLETED:
+        return False
+    return now - last.finished_at < SETTINGS_REST
+
+
+def _about_size(operation: Operation) -> bool:
+    return any(record.step.kind is StepKind.SCALE_QUERY_NODES for record in operation.steps)
+
+
+def _size(spec: MilvusTuningSpec, snapshot: Snapshot, history: History, now: datetime) -> Decision:
+    rules = spec.query_nodes
+    if rules is None:
+        return closed_gate(spec, snapshot) or _not_managed(spec)
+    closed = closed_size_gate(spec, snapshot)
+    return closed or decide_size(build_context(spec, rules, snapshot, history, now))
+
+
+def _not_managed(spec: MilvusTuningSpec) -> Decision:
+    if spec.load_balancing is not None:
+        return Decision(
+            reason=Reason.STEADY, message="the declared settings need no change; queryNodes is not declared"
+        )
+    return Decision(
+        reason=Reason.NOT_MANAGED,
+        message="neither queryNodes nor loadBalancing is declared: there is nothing that this object would change",
+    )
+
+
+def _permitted(
+    decision: Decision, spec: MilvusTuningSpec, history: History, now: datetime, *, read_only: bool
+) -> Decision:
+    if not decision.steps:
+        return decision
+    limit = (spec.approval.automatic if spec.approval else AutomaticApproval()).max_actions_per_hour
+    started = _started_within_hour(history.operations, now)
+    if spec.mode is not Mode.AUTO:
+        return _withheld(decision, Reason.OBSERVE_ONLY, f"mode is {spec.mode}")
+    if spec.paused:
+        return _withheld(decision, Reason.PAUSED, "spec.paused is true")
+    if read_only:
+        return _withheld(decision, Reason.READ_ONLY, "the operator runs read-only")
+    if started >= limit:
+        note = f"{started} operations were started within the hour and maxActionsPerHour is {limit}"
+        return replace(_withheld(decision, Reason.ACTION_LIMIT, note), reason=Reason.ACTION_LIMIT)
+    return decision
+
+
+def _started_within_hour(operations: Sequence[Operation], now: datetime) -> int:
+    return sum(1 for operation in operations if now - operation.started_at < HOUR)
+
+
+def _withheld(decision: Decision, reason: Reason, why: str) -> Decision:
+    kinds = listed(dict.fromkeys(str(step.kind) for step in decision.steps))
+    return replace(
+        decision,
+        message=f"{decision.message} (not done: {why})",
+        steps=(),
+        rejected=(*decision.rejected, Rejection(alternative=kinds, reason=reason, message=why)),
+    )

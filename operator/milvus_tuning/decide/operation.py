@@ -1,0 +1,270 @@
+"""The course of an operation: a pure state machine over the record in status and what the outside shows.
+
+    Pending --intent written--> Intended --called--> Applied --effect seen--> Done            all Done: COMPLETED
+       |                           |                    |
+       | world changed             | refused            | deadline of a scale-out, or the world changed
+       v                           v                    v
+    Skipped                      Failed             Undoing --called--> Undone                then the earlier steps
+
+`next_move` returns the operation as it is to be written and, if something is to be called, the call: the record is
+written first, the call made after it. A call is made from Intended or Undoing only, so a record in any other state
+needs none. After a crash the same function reads back: what is already in place is not written again, what is not is
+written again (every write is absolute), and a value that is neither the old nor the new one is somebody else's and ends
+the operation.
+
+A scale-out that does not arrive is taken back to the former number, or to what arrived where that is more: taking away
+a node that serves would be a scale-in without its checks. A drain that takes too long is reported and left alone: a pod
+that is leaving cannot be called back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from milvus_tuning.api import MilvusTuningSpec, Mode
+from milvus_tuning.decide.readback import Sight, effect, integer, is_undone, look, obstacle, other_pod_left
+from milvus_tuning.decide.words import seconds
+from milvus_tuning.plan import Decision, Operation, Reason, StepKind, StepRecord, StepState
+from milvus_tuning.snapshot import Snapshot
+
+INTENT_DEADLINE_SECONDS = 300.0  # a write that does not go through, or cannot be read back, for so long is given up
+EFFECT_DEADLINE_SECONDS = 120.0  # where the step names none: marks and keys are seen with the next observation
+_TAKING_BACK = "; taken back: "
+_GIVEN_UP = frozenset({StepState.FAILED, StepState.SKIPPED, StepState.UNDOING, StepState.UNDONE})
+_TO_UNDO = frozenset({StepState.APPLIED, StepState.DONE, StepState.UNDOING})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Call:
+    """One outside call: the action of the step, or its undo."""
+
+    step_index: int
+    undo: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Move:
+    """The operation to write now, and the call to make after that (None: wait for the next pass)."""
+
+    operation: Operation
+    call: Call | None = None
+
+
+def begin(decision: Decision, *, operation_id: str, now: datetime) -> Operation:
+    """The operation that carries out the decision; nothing has been done yet."""
+    return Operation(
+        operation_id=operation_id,
+        reason=decision.reason,
+        message=decision.message,
+        started_at=now,
+        steps=tuple(StepRecord(step=step) for step in decision.steps),
+    )
+
+
+def next_move(operation: Operation, snapshot: Snapshot, spec: MilvusTuningSpec, now: datetime) -> Move:
+    """How the operation goes on, given what the outside shows."""
+    move = Move(operation=operation)
+    while move.call is None and move.operation.running:
+        after = _one_move(move.operation, snapshot, spec, now)
+        if after == move:
+            break
+        move = after
+    return move
+
+
+def call_succeeded(operation: Operation, call: Call, now: datetime, message: str) -> Operation:
+    """The call came back without error."""
+    if call.undo:
+        told = _with_cause(operation, call, message)
+        return _with_record(operation, call.step_index, state=StepState.UNDONE, finished_at=now, message=told)
+    return _with_record(operation, call.step_index, state=StepState.APPLIED, message=message)
+
+
+def call_failed(operation: Operation, call: Call, now: datetime, message: str, retryable: bool) -> Operation:
+    """The call failed: try again with the next pass, or give up for good."""
+    if retryable:
+        told = _with_cause(operation, call, message) if call.undo else message
+        return _with_record(operation, call.step_index, message=told)
+    if call.undo:
+        return _undo_failed(operation, call.step_index, now, message)
+    return _with_record(operation, call.step_index, state=StepState.FAILED, finished_at=now, message=message)
+
+
+def _one_move(operation: Operation, snapshot: Snapshot, spec: MilvusTuningSpec, now: datetime) -> Move:
+    if any(record.state in _GIVEN_UP for record in operation.steps):
+        return _take_back(operation, snapshot, now)
+    index = next((place for place, one in enumerate(operation.steps) if one.state is not StepState.DONE), None)
+    if index is None:
+        return Move(operation=_finished(operation, now, Reason.COMPLETED, operation.steps[-1].message))
+    match operation.steps[index].state:
+        case StepState.PENDING:
+            return _start(operation, index, snapshot, spec, now)
+        case StepState.INTENDED:
+            return _resume(operation, index, snapshot, now)
+        case _:
+            return _verify(operation, index, snapshot, now)
+
+
+# -- forward ---------------------------------------------------------------------------------------------------------
+
+
+def _start(operation: Operation, index: int, snapshot: Snapshot, spec: MilvusTuningSpec, now: datetime) -> Move:
+    """Check the precondition afresh and write the intent, or leave it."""
+    step = operation.steps[index].step
+    if spec.paused or spec.mode is not Mode.AUTO:
+        why = "paused" if spec.paused else f"mode is {spec.mode}"
+        return Move(operation=_skipped(operation, index, now, f"not started: {why}"))
+    view = look(step, snapshot)
+    if view.sight is Sight.UNKNOWN:
+        return _wait_for_sight(operation, index, now, view.message)
+    in_the_way = obstacle(step, snapshot)
+    if view.sight is Sight.FOREIGN or in_the_way is not None:
+        return Move(operation=_skipped(operation, index, now, in_the_way or view.message))
+    if view.sight is Sight.AFTER:
+        return Move(
+            operation=_with_record(operation, index, state=StepState.APPLIED, intended_at=now, message=view.message)
+        )
+    intended = _with_record(operation, index, state=StepState.INTENDED, intended_at=now)
+    return Move(operation=intended, call=Call(step_index=index, undo=False))
+
+
+def _wait_for_sight(operation: Operation, index: int, now: datetime, message: str) -> Move:
+    """The outside cannot be read: wait, but not for ever."""
+    before = operation.steps[index - 1].finished_at if index else None
+    if _passed_seconds(before or operation.started_at, now) < INTENT_DEADLINE_SECONDS:
+        return Move(operation=operation)
+    return Move(operation=_skipped(operation, index, now, message))
+
+
+def _resume(operation: Operation, index: int, snapshot: Snapshot, now: datetime) -> Move:
+    """The intent is on record, the call may or may not have been made: look."""
+    record = operation.steps[index]
+    if not _is_fresh(record, snapshot):
+        return Move(operation=operation)
+    view, late = look(record.step, snapshot), _passed_seconds(record.intended_at, now) > INTENT_DEADLINE_SECONDS
+    if view.sight is Sight.AFTER:
+        return Move(operation=_with_record(operation, index, state=StepState.APPLIED, message=view.message))
+    if view.sight is Sight.FOREIGN:
+        return Move(operation=_skipped(operation, index, now, view.message))
+    if late:
+        message = f"not written within {seconds(INTENT_DEADLINE_SECONDS)}: {record.message or view.message}"
+        failed = _with_record(operation, index, state=StepState.FAILED, finished_at=now, message=message)
+        return Move(operation=failed)
+    if view.sight is Sight.UNKNOWN:
+        return Move(operation=operation)
+    return Move(operation=operation, call=Call(step_index=index, undo=False))
+
+
+def _verify(operation: Operation, index: int, snapshot: Snapshot, now: datetime) -> Move:
+    """The write was made: wait for its effect, until the deadline."""
+    record = operation.steps[index]
+    if not _is_fresh(record, snapshot):
+        return Move(operation=operation)
+    seen = effect(record.step, snapshot)
+    if seen.reached:
+        done = _with_record(operation, index, state=StepState.DONE, finished_at=now, message=seen.message)
+        return Move(operation=done)
+    if look(record.step, snapshot).sight in {Sight.FOREIGN, Sight.BEFORE}:
+        message = f"changed by somebody else: {look(record.step, snapshot).message}"
+        return Move(operation=_skipped(operation, index, now, message))
+    if other_pod_left(record.step, snapshot):
+        message = f"Kubernetes removed another pod than {record.step.verification.get('pod')}"
+        return Move(operation=_skipped(operation, index, now, message))
+    deadline_seconds = integer(record.step.verification, "deadlineSeconds") or EFFECT_DEADLINE_SECONDS
+    if _passed_seconds(record.intended_at, now) <= deadline_seconds or snapshot.workload is None:
+        return Move(operation=operation)
+    message = f"not within {seconds(deadline_seconds)}: {seen.message}"
+    return Move(operation=_too_late(operation, index, snapshot, now, message))
+
+
+def _too_late(operation: Operation, index: int, snapshot: Snapshot, now: datetime, message: str) -> Operation:
+    step = operation.steps[index].step
+    if step.kind is not StepKind.SCALE_QUERY_NODES:
+        return _with_record(operation, index, state=StepState.UNDOING, intended_at=now, message=message)
+    if step.verification.get("pod") is not None:
+        stuck = _with_record(operation, index, state=StepState.FAILED, finished_at=now, message=message)
+        return _finished(stuck, now, Reason.DRAIN_STUCK, message)
+    kept = max(integer(step.undo, "count") or 0, len(snapshot.members))
+    back = replace(step, undo={"count": kept})
+    return _with_record(operation, index, step=back, state=StepState.UNDOING, intended_at=now, message=message)
+
+
+# -- back ------------------------------------------------------------------------------------------------------------
+
+
+def _take_back(operation: Operation, snapshot: Snapshot, now: datetime) -> Move:
+    """Undo what was done, the last first; then the operation is over."""
+    places = [place for place, record in enumerate(operation.steps) if record.state in _TO_UNDO]
+    if not places:
+        return Move(operation=_given_up(operation, now))
+    index = places[-1]
+    record = operation.steps[index]
+    if record.state is not StepState.UNDOING:
+        undoing = _with_record(operation, index, state=StepState.UNDOING, intended_at=now)
+        return Move(operation=undoing)
+    undone = is_undone(record.step, snapshot)
+    if undone:
+        return Move(operation=_with_record(operation, index, state=StepState.UNDONE, finished_at=now))
+    if _passed_seconds(record.intended_at, now) > INTENT_DEADLINE_SECONDS:
+        return Move(operation=_undo_failed(operation, index, now, record.message))
+    if undone is None:
+        return Move(operation=operation)
+    return Move(operation=operation, call=Call(step_index=index, undo=True))
+
+
+def _given_up(operation: Operation, now: datetime) -> Operation:
+    outcome = _outcome(operation.steps)
+    causes = (record.message for record in reversed(operation.steps) if record.state in _GIVEN_UP and record.message)
+    return _finished(operation, now, outcome, next(causes, ""))
+
+
+def _outcome(records: Sequence[StepRecord]) -> Reason:
+    """Why it was given up, told from the states alone so that a restart in the middle changes nothing."""
+    states = {record.state for record in records}
+    if StepState.SKIPPED in states:
+        return Reason.PRECONDITION_CHANGED
+    sizes = [record for record in records if record.step.kind is StepKind.SCALE_QUERY_NODES]
+    if any(record.state in {StepState.UNDONE, StepState.UNDOING} for record in sizes):
+        return Reason.INSUFFICIENT_CAPACITY
+    return Reason.UNDONE
+
+
+def _undo_failed(operation: Operation, index: int, now: datetime, message: str) -> Operation:
+    """What was done stays; a person must look."""
+    record = operation.steps[index]
+    outcome, told = _outcome(operation.steps), f"{dict(record.step.undo)} could not be restored: {message}"
+    failed = _with_record(operation, index, state=StepState.FAILED, finished_at=now, message=told)
+    return _finished(failed, now, outcome, told)
+
+
+# -- records ---------------------------------------------------------------------------------------------------------
+
+
+def _is_fresh(record: StepRecord, snapshot: Snapshot) -> bool:
+    """Whether the snapshot was taken after the intent: an older one shows the world before the call."""
+    return record.intended_at is None or snapshot.taken_at > record.intended_at
+
+
+def _with_cause(operation: Operation, call: Call, message: str) -> str:
+    """Why the step is taken back, and how the last try to do so went."""
+    cause = operation.steps[call.step_index].message.split(_TAKING_BACK)[0]
+    return f"{cause}{_TAKING_BACK}{message}" if cause else message
+
+
+def _passed_seconds(since: datetime | None, now: datetime) -> float:
+    return 0.0 if since is None else (now - since).total_seconds()
+
+
+def _skipped(operation: Operation, index: int, now: datetime, message: str) -> Operation:
+    return _with_record(operation, index, state=StepState.SKIPPED, finished_at=now, message=message)
+
+
+def _with_record(operation: Operation, index: int, **changes: object) -> Operation:
+    record = replace(operation.steps[index], **changes)  # type: ignore[arg-type]
+    return replace(operation, steps=(*operation.steps[:index], record, *operation.steps[index + 1 :]))
+
+
+def _finished(operation: Operation, now: datetime, outcome: Reason, message: str) -> Operation:
+    return replace(operation, finished_at=now, outcome=outcome, outcome_message=message)

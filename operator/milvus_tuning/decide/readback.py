@@ -1,0 +1,251 @@
+"""What a snapshot shows of a step: whether it may start, whether it has been written, whether it had its effect.
+
+Milvus node ids change with every restart, so nothing here remembers one: a drain is over when the pod is gone and every
+sealed segment is served by the nodes that stayed, replica by replica, with the rows that were there before.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from milvus_tuning.catalogue import normalised
+from milvus_tuning.decide.steps import served_rows
+from milvus_tuning.decide.words import listed
+from milvus_tuning.plan import Parameters, Step, StepKind
+from milvus_tuning.snapshot import QueryNode, SegmentState, Snapshot
+
+
+class Sight(enum.Enum):
+    """What can be seen of an absolute write."""
+
+    BEFORE = enum.auto()  # the value the step starts from
+    AFTER = enum.auto()  # the value the step writes
+    FOREIGN = enum.auto()  # neither: somebody else wrote
+    UNKNOWN = enum.auto()  # cannot be read now
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class View:
+    """What is seen, and in words."""
+
+    sight: Sight
+    message: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Effect:
+    """Whether the effect is there; the message says what is, or what is still missing."""
+
+    reached: bool
+    message: str
+
+
+_Look = Callable[[Step, Snapshot], View]
+
+
+def look(step: Step, snapshot: Snapshot) -> View:
+    """What the outside shows of the step's own write."""
+    return _LOOKS[step.kind](step, snapshot)
+
+
+def obstacle(step: Step, snapshot: Snapshot) -> str | None:
+    """What beside the written value forbids to start the step now, or None."""
+    if snapshot.freezes:
+        return "; ".join(f"{freeze.reason}: {freeze.message}" for freeze in snapshot.freezes)
+    pod = step.verification.get("pod")
+    if step.kind is not StepKind.SCALE_QUERY_NODES or pod is None:
+        return None
+    victim = find_pod(snapshot, pod, step.verification.get("podUid"))
+    if victim is None or victim.terminating or not victim.ready:
+        return f"{pod} is not a ready pod any more"
+    if any((other.deletion_cost or 0) <= (victim.deletion_cost or 0) for other in _others(snapshot, victim)):
+        return f"{pod} does not carry the lowest deletion cost: Kubernetes might remove another pod"
+    return None
+
+
+def effect(step: Step, snapshot: Snapshot) -> Effect:
+    """Whether the step had its effect, beyond its write being in place."""
+    if step.kind is StepKind.SCALE_QUERY_NODES:
+        return _drained(step, snapshot) if step.verification.get("pod") is not None else _grown(step, snapshot)
+    view = look(step, snapshot)
+    return Effect(reached=view.sight is Sight.AFTER, message=view.message)
+
+
+def other_pod_left(step: Step, snapshot: Snapshot) -> bool:
+    """Whether the count is as asked, nobody is leaving, and the marked pod is still there: Kubernetes took another."""
+    victim = find_pod(snapshot, step.verification.get("pod"), step.verification.get("podUid"))
+    workload = snapshot.workload
+    if victim is None or workload is None or any(node.terminating for node in snapshot.query_nodes):
+        return False
+    return workload.ready_count == len(snapshot.query_nodes) == integer(step.action, "count")
+
+
+def is_undone(step: Step, snapshot: Snapshot) -> bool | None:
+    """Whether the value of the undo is in place (or there is nothing left to undo); None where it cannot be read."""
+    if step.kind is StepKind.DRAIN_QUERY_NODE:
+        victim = find_pod(snapshot, step.undo.get("pod"), step.precondition.get("podUid"))
+        if snapshot.workload is None:
+            return None
+        return victim is None or victim.terminating or victim.deletion_cost == integer(step.undo, "deletionCost")
+    if step.kind is StepKind.SCALE_QUERY_NODES:
+        if snapshot.workload is None:
+            return None
+        return snapshot.workload.desired_count == integer(step.undo, "count")
+    if not snapshot.settings_readable:
+        return None
+    return _stored_value(step.undo, snapshot) == step.undo.get("value")
+
+
+def find_pod(snapshot: Snapshot, pod: str | int | None, uid: str | int | None) -> QueryNode | None:
+    """The pod of this name and uid; another pod of the same name is not it."""
+    found = (node for node in snapshot.query_nodes if node.pod == pod and (uid is None or node.pod_uid == uid))
+    return next(found, None)
+
+
+def integer(parameters: Parameters, name: str) -> int | None:
+    """A parameter as a number; status may have kept it as text."""
+    value = parameters.get(name)
+    return None if value is None else int(value)
+
+
+# -- what was written ------------------------------------------------------------------------------------------------
+
+
+def _look_at_count(step: Step, snapshot: Snapshot) -> View:
+    if snapshot.workload is None:
+        return View(sight=Sight.UNKNOWN, message="the owner of the QueryNodes cannot be read")
+    desired = snapshot.workload.desired_count
+    message = f"{desired} QueryNodes are asked for"
+    if desired == integer(step.action, "count"):
+        return View(sight=Sight.AFTER, message=message)
+    before = integer(step.precondition, "desiredCount")
+    if desired == before:
+        return View(sight=Sight.BEFORE, message=message)
+    return View(sight=Sight.FOREIGN, message=f"{message}, not {before}: somebody else changed the number")
+
+
+def _look_at_mark(step: Step, snapshot: Snapshot) -> View:
+    if snapshot.workload is None:
+        return View(sight=Sight.UNKNOWN, message="the pods cannot be read")
+    pod, expected = step.precondition.get("pod"), step.precondition
+    victim = find_pod(snapshot, pod, expected.get("podUid"))
+    if victim is None or victim.terminating or not victim.ready:
+        return View(sight=Sight.FOREIGN, message=f"{pod} is not a ready pod any more")
+    if victim.grace_period_seconds != integer(expected, "gracePeriodSeconds"):
+        message = f"the grace period of {pod} changed to {victim.grace_period_seconds} s"
+        return View(sight=Sight.FOREIGN, message=message)
+    marked = victim.deletion_cost == integer(step.action, "deletionCost")
+    message = f"{pod} carries deletion cost {victim.deletion_cost}"
+    return View(sight=Sight.AFTER if marked else Sight.BEFORE, message=message)
+
+
+def _look_at_key(step: Step, snapshot: Snapshot) -> View:
+    key = step.action.get("key")
+    if not snapshot.settings_readable:
+        return View(sight=Sight.UNKNOWN, message="Milvus's etcd cannot be read")
+    value = _stored_value(step.action, snapshot)
+    message = f"{key} is {'absent' if value is None else value}"
+    if value == _text(step.action.get("value")):
+        return View(sight=Sight.AFTER, message=message)
+    if value == _text(step.precondition.get("value")):
+        return View(sight=Sight.BEFORE, message=message)
+    return View(sight=Sight.FOREIGN, message=f"{message}: somebody else changed it")
+
+
+def _stored_value(parameters: Parameters, snapshot: Snapshot) -> str | None:
+    setting = snapshot.settings.get(normalised(str(parameters.get("key"))))
+    return None if setting is None else setting.value
+
+
+def _text(value: str | int | None) -> str | None:
+    return None if value is None else str(value)
+
+
+_LOOKS: Mapping[StepKind, _Look] = MappingProxyType(
+    {
+        StepKind.SCALE_QUERY_NODES: _look_at_count,
+        StepKind.DRAIN_QUERY_NODE: _look_at_mark,
+        StepKind.SET_CONFIG: _look_at_key,
+        StepKind.TAKE_PLACEMENT: _look_at_key,
+        StepKind.RETURN_PLACEMENT: _look_at_key,
+    }
+)
+
+
+# -- what came of it -------------------------------------------------------------------------------------------------
+
+
+def _grown(step: Step, snapshot: Snapshot) -> Effect:
+    missing = _count_missing(step, snapshot)
+    unknown = [node.pod for node in snapshot.members if node.node_id is None]
+    pending = [f"{node.pod} {node.pending_reason or 'not ready'}" for node in snapshot.query_nodes if not node.ready]
+    if missing is None and not unknown:
+        return Effect(reached=True, message=f"{len(snapshot.members)} QueryNodes serve")
+    notes = [missing, f"Milvus node of {listed(unknown)} unknown" if unknown else None, listed(pending) or None]
+    return Effect(reached=False, message="; ".join(note for note in notes if note))
+
+
+def _drained(step: Step, snapshot: Snapshot) -> Effect:
+    pod = step.verification.get("pod")
+    if find_pod(snapshot, pod, step.verification.get("podUid")) is not None:
+        return Effect(reached=False, message=f"{pod} is still there{_held_by(snapshot, str(pod))}")
+    missing = _count_missing(step, snapshot) or _placement_missing(step, snapshot)
+    if missing is not None:
+        return Effect(reached=False, message=missing)
+    message = f"{pod} is gone and {served_rows(snapshot)} rows are served by the {len(snapshot.members)} that stayed"
+    return Effect(reached=True, message=message)
+
+
+def _count_missing(step: Step, snapshot: Snapshot) -> str | None:
+    workload, wanted = snapshot.workload, integer(step.verification, "servingCount")
+    if workload is None:
+        return "the owner of the QueryNodes cannot be read"
+    counts = (workload.desired_count, workload.ready_count, workload.serving_count, len(snapshot.members))
+    if all(count == wanted for count in counts):
+        return None
+    serving = "unknown" if workload.serving_count is None else workload.serving_count
+    return f"{workload.desired_count} desired, {workload.ready_count} ready, {serving} serving, {wanted} wanted"
+
+
+def _placement_missing(step: Step, snapshot: Snapshot) -> str | None:
+    """What of the collections is not served by the members, or None."""
+    if snapshot.problems:
+        return f"the placement cannot be trusted: {snapshot.problems[0].message}"
+    loading = [collection.name for collection in snapshot.collections if collection.load_percent < 100]
+    if loading:
+        return f"{listed(loading)} not fully loaded"
+    homeless = _homeless_segments(snapshot)
+    if homeless:
+        return f"{len(homeless)} segments are not served by the QueryNodes that stayed ({listed(map(str, homeless))})"
+    least, served = integer(step.verification, "leastRows"), served_rows(snapshot)
+    return f"{served} rows are served, {least} expected" if least is not None and served < least else None
+
+
+def _homeless_segments(snapshot: Snapshot) -> list[int]:
+    """Sealed segments that some replica of their collection does not serve from a member, or that others still hold."""
+    members = {node.node_id for node in snapshot.members}
+    homeless = []
+    for segment in snapshot.segments:
+        if segment.state is not SegmentState.SEALED:
+            continue
+        copies = [set(one.node_ids) for one in snapshot.replicas if one.collection_id == segment.collection_id]
+        holders = members.intersection(segment.node_ids)
+        elsewhere = set(segment.node_ids) - members
+        if elsewhere or not holders or not all(holders & copy for copy in copies):
+            homeless.append(segment.segment_id)
+    return homeless
+
+
+def _held_by(snapshot: Snapshot, pod: str) -> str:
+    node = next((one for one in snapshot.query_nodes if one.pod == pod), None)
+    if node is None or node.node_id is None:
+        return ""
+    held = sum(1 for segment in snapshot.segments if node.node_id in segment.node_ids)
+    return f" with {held} segments{', leaving' if node.terminating else ''}"
+
+
+def _others(snapshot: Snapshot, victim: QueryNode) -> list[QueryNode]:
+    return [node for node in snapshot.query_nodes if node.pod_uid != victim.pod_uid and not node.terminating]

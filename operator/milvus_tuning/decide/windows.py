@@ -1,0 +1,65 @@
+"""Stabilisation windows: for how long something has been true without a break.
+
+Time is counted back from the newest signal and stops at a signal that says otherwise, at a signal taken with another
+number of QueryNodes (a changed size starts the window anew), and at a gap wider than three usual spacings (at least
+60 s): what was not seen is not taken for granted.
+
+Signals every 15 s, above the threshold since 12:00:00, now 12:01:45: held for 105 s of a window of 120 s; the next pass
+acts.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from milvus_tuning.plan import Signal
+
+LEAST_GAP_SECONDS = 60.0
+GAP_SPACINGS = 3
+
+Test = Callable[[Signal], bool | None]  # True: holds; False: contradicts; None: this signal cannot tell
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Held:
+    """Whether it is so now, and since how many seconds."""
+
+    now: bool
+    seconds: float
+
+    def covers(self, window_seconds: float) -> bool:
+        """Whether the whole window is covered."""
+        return self.now and self.seconds >= window_seconds
+
+
+NOT_HELD = Held(now=False, seconds=0.0)
+
+
+def held(signals: Sequence[Signal], test: Test) -> Held:
+    """For how long the test has held up to the newest signal (signals oldest first)."""
+    if not signals or test(signals[-1]) is not True:
+        return NOT_HELD
+    newest, allowed_seconds = signals[-1], _allowed_gap_seconds(signals)
+    earliest = newest.at
+    for signal in reversed(signals):
+        too_far = (earliest - signal.at).total_seconds() > allowed_seconds
+        verdict = test(signal)
+        if too_far or verdict is False or signal.node_count != newest.node_count:
+            break
+        if verdict:
+            earliest = signal.at
+    return Held(now=True, seconds=(newest.at - earliest).total_seconds())
+
+
+def with_current(signals: Sequence[Signal], current: Signal) -> tuple[Signal, ...]:
+    """The history with the signal of this pass at its end, whether or not it was put there already."""
+    return (*(signal for signal in sorted(signals, key=lambda one: one.at) if signal.at < current.at), current)
+
+
+def _allowed_gap_seconds(signals: Sequence[Signal]) -> float:
+    spacings = [(later.at - earlier.at).total_seconds() for earlier, later in pairwise(signals)]
+    usual_seconds = statistics.median(spacings) if spacings else 0.0
+    return max(GAP_SPACINGS * usual_seconds, LEAST_GAP_SECONDS)
