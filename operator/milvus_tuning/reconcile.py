@@ -18,12 +18,14 @@ from kubernetes.client import ApiClient
 from pydantic import ValidationError
 
 from milvus_tuning import apply, status
-from milvus_tuning.api import MilvusTuningSpec, MilvusTuningStatus
+from milvus_tuning.api import MilvusTuningSpec, MilvusTuningStatus, PlacementOwner
 from milvus_tuning.clients.etcd import EtcdClient
 from milvus_tuning.decide import decide
 from milvus_tuning.decide.load import signal
 from milvus_tuning.decide.operation import Call, begin, call_failed, call_succeeded, next_move
-from milvus_tuning.errors import ApplyError
+from milvus_tuning.decide.settings import PLACEMENT_KEY, setting_steps
+from milvus_tuning.errors import ApplyError, ObserveError
+from milvus_tuning.hand_back import deleted_at, give_back, raise_unless_gone, running_operation
 from milvus_tuning.metrics import Metrics
 from milvus_tuning.observe import Observer
 from milvus_tuning.plan import Decision, History, Operation, Reason, SettingStatus, Signal
@@ -33,6 +35,7 @@ from milvus_tuning.store import Reference, StoredTuning, TuningStore
 
 CALLS_PER_PASS = 6  # an operation goes on within one pass as long as it makes progress, but not for ever
 WINDOW_MARGIN_SECONDS = 120
+HAND_BACK_SECONDS = 600
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -110,7 +113,8 @@ class Reconciler:
     def _go(self, turn: _Pass) -> None:
         reference, spec = turn.stored.reference, turn.spec
         memory = self._memories.setdefault(reference.uid, _Memory())
-        running = _running_operation(turn.stored.status)
+        self._keep_placement(turn)
+        running = running_operation(turn.stored.status)
         if running is not None:
             turn, operation = self._carry_on(turn, running)
             decision = Decision(reason=Reason.IN_PROGRESS, message=running.message)
@@ -179,6 +183,14 @@ class Reconciler:
         updated = turn.stored.status.model_copy(update={"operation": status.operation_to_status(after)})
         return replace(turn, stored=self._store.write_status(turn.stored, updated))
 
+    def _keep_placement(self, turn: _Pass) -> None:
+        """Renew the lease under which Milvus's balancer is held off, for as long as that is declared."""
+        balancing = turn.spec.load_balancing
+        owned = turn.snapshot.owned_keys.get(turn.stored.reference.uid, {})
+        if balancing is None or balancing.placement_owner is not PlacementOwner.OPERATOR or PLACEMENT_KEY not in owned:
+            return
+        apply.renew_placement_lease(self._apply_context(turn))
+
     def _apply_context(self, turn: _Pass) -> apply.ApplyContext:
         if turn.snapshot.workload is None:
             raise ApplyError("the target is not found any more", retryable=True)
@@ -194,6 +206,40 @@ class Reconciler:
             require_lease=self._require_lease,
             timeout_seconds=self._settings.request_timeout_seconds,
         )
+
+    # -- handing back ---------------------------------------------------------------------------------------------
+
+    def hand_back(self, reference: Reference, emit: Emit) -> None:
+        """Give back what the object made us take, before it goes.
+
+        Raises ObserveError or ApplyError to be called again, for HAND_BACK_SECONDS after the deletion; then it lets go
+        and says what was left behind: a namespace must not hang on a Milvus that is gone.
+        """
+        stored = self._store.read(reference)
+        if stored is None:
+            return
+        try:
+            self._hand_back(stored, emit)
+        except (ObserveError, ApplyError) as error:
+            if self._clock() - deleted_at(stored) < timedelta(seconds=HAND_BACK_SECONDS):
+                raise
+            emit(Event(type="Warning", reason="HandBackIncomplete", message=str(error)))
+        self._metrics.forget(reference.namespace, reference.name)
+        self._memories.pop(reference.uid, None)
+
+    def _hand_back(self, stored: StoredTuning, emit: Emit) -> None:
+        try:
+            spec = MilvusTuningSpec.model_validate(stored.body["spec"])
+        except ValidationError:  # nothing was ever done for a spec that cannot be read
+            return
+        snapshot = self._observer.observe(stored.reference.namespace, spec, self._clock())
+        if snapshot.workload is None:
+            raise_unless_gone(snapshot)
+            return
+        turn = _Pass(stored=stored, spec=spec, snapshot=snapshot, emit=emit)
+        outcomes = give_back(stored.status, snapshot, self._apply_context(turn))
+        if outcomes:
+            emit(Event(type="Normal", reason=Reason.HANDED_BACK, message="; ".join(outcomes)))
 
     # -- reporting ------------------------------------------------------------------------------------------------
 
@@ -222,9 +268,9 @@ class Reconciler:
             self._store.write_status(turn.stored, after)
 
     def _setting_statuses(self, turn: _Pass, now: datetime) -> tuple[SettingStatus, ...]:
-        from milvus_tuning.decide.settings import setting_steps
-
-        _, statuses = setting_steps(turn.spec, turn.snapshot, now, turn.stored.reference.uid)
+        _, statuses = setting_steps(
+            turn.spec, turn.snapshot, now, turn.stored.reference.uid, read_only=self._settings.read_only
+        )
         return statuses
 
     def _report_invalid(self, stored: StoredTuning, error: ValidationError, emit: Emit) -> None:
@@ -283,13 +329,6 @@ _TOLD = frozenset(
         Reason.REPLICA_NEEDS_NODES,
     }
 )
-
-
-def _running_operation(stored: MilvusTuningStatus) -> Operation | None:
-    if stored.operation is None:
-        return None
-    operation = status.operation_from_status(stored.operation)
-    return operation if operation.running else None
 
 
 def _with_finished(before: MilvusTuningStatus, finished: Operation) -> MilvusTuningStatus:

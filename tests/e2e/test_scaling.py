@@ -29,7 +29,8 @@ def lost(summary: Summary) -> int:
 def test_under_the_same_overload_observe_does_not_recover_and_auto_does(calm: World) -> None:
     calm.tune("main", spec(mode="Observe"))
     with calm.load(OVERLOAD) as load:
-        wait_for(lambda: calm.reason("main") == "ObserveOnly", "the recommendation of mode Observe", seconds=90)
+        wait_for(lambda: calm.reason("main") == "ComputationAboveTarget", "the recommendation in Observe", seconds=90)
+        assert "not done: mode is Observe" in calm.status("main")["decision"]["message"]
         observing = observed_for(load, 10)
         assert calm.desired() == 2
         backlog = load.seconds[-1].in_flight
