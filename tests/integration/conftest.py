@@ -135,7 +135,7 @@ def wait_for_crd(server: Api) -> Object:
 
     def established() -> Object | None:
         crd: Object = server.call("GET", path)
-        conditions = {entry["type"]: entry["status"] for entry in crd.get("status", {}).get("conditions", [])}
+        conditions = {entry["type"]: entry["status"] for entry in crd["status"]["conditions"] or []}
         return crd if conditions.get("Established") == "True" else None
 
     return eventually(established)
