@@ -122,6 +122,8 @@ def debian() -> Path:
 
 
 def _download(folder: Path) -> None:
+    if os.geteuid() == 0:
+        run(["apt-get", "-qq", "update"])  # a fresh machine has no package lists
     # As root apt would download as the user _apt, who may not write here.
     run(["apt-get", "-qq", "-o", "APT::Sandbox::User=root", "download", *DEBIAN_PACKAGES], cwd=folder)
     for archive in folder.glob("*.deb"):

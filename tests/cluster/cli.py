@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from tests.cluster.cluster import Cluster, pods_not_ready, service_rows
 from tests.cluster.errors import ClusterError, PreflightError
 from tests.cluster.images.progress import CommandError
-from tests.cluster.preflight import require_able_machine
+from tests.cluster.preflight import install_missing_tools, require_able_machine
 
 
 def parser() -> argparse.ArgumentParser:
@@ -48,6 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(options: argparse.Namespace) -> int:
     if options.command == "prerequisites":
         require_able_machine()
+        install_missing_tools()
         return 0
     cluster = Cluster(options.name)
     if options.command == "up":

@@ -25,7 +25,6 @@ from tests.cluster.control_plane import (
     NODE_ENDPOINTS,
     SCHEDULER,
     ControlPlane,
-    reachable,
 )
 from tests.cluster.dns import COREDNS, RIGHTS, Dns
 from tests.cluster.errors import ClusterError
@@ -33,7 +32,7 @@ from tests.cluster.images.progress import CommandError, step
 from tests.cluster.layout import API_PORT, NODE_IP, NODE_NAME, Layout, layout
 from tests.cluster.node import CONTAINERD, KUBE_PROXY, KUBELET, Node
 from tests.cluster.pki import Authority, write_private
-from tests.cluster.preflight import require_able_machine
+from tests.cluster.preflight import install_missing_tools, require_able_machine
 from tests.cluster.processes import Processes, wait_for
 
 FORWARDER = "forwarder"
@@ -108,6 +107,7 @@ class Cluster:
     def up(self, *, bare: bool = False) -> None:
         """Bring the cluster up, or repair it; `bare` leaves the workloads out. Doing it again changes nothing."""
         require_able_machine()
+        install_missing_tools()
         _ = self.programs
         with self._locked():
             if not self.healthy():
@@ -194,7 +194,7 @@ class Cluster:
             self.control_plane.start()
             self._forward()
             self.node.start_containerd()
-            self.control_plane.wait_ready(int(self.paths.forwarded_port.read_text()))
+            self.control_plane.wait_ready(self._forwarded_port())
         with step(f"cluster {self.name}: node"):
             self.control_plane.start_controllers(CONTROLLER_MANAGER, SCHEDULER)
             self.node.start_kubelet(self.control_plane)
@@ -207,19 +207,25 @@ class Cluster:
         self.control_plane.kubeconfig(ADMINISTRATOR)
         outside = Processes(pids=self.paths.pids, logs=self.paths.logs)
         script = Path(__file__).with_name("forwarder.py")
-        target: list[str | Path] = [self.paths.netns, NODE_IP, str(API_PORT), self.paths.forwarded_port]
+        target = [str(self.paths.netns), NODE_IP, str(API_PORT), str(self.paths.forwarded_port)]
         if outside.running(FORWARDER) is None:
-            outside.start(FORWARDER, [sys.executable, script, *target])
-            wait_for("the forwarder to listen", lambda: self._forwarder_listens(outside), seconds=10)
-        port = int(self.paths.forwarded_port.read_text())
-        authority = self.control_plane.authority
-        write_private(self.kubeconfig, authority.kubeconfig(ADMINISTRATOR, server=f"https://127.0.0.1:{port}"))
+            # The same port as before, so that kubeconfigs handed out stay valid.
+            wish = self._forwarded_port()
+            self.paths.forwarded_port.unlink(missing_ok=True)
+            outside.start(FORWARDER, [sys.executable, script, *target, str(wish)])
+            wait_for("the forwarder to listen", lambda: self._forwards(outside), seconds=10)
+        server = f"https://127.0.0.1:{self._forwarded_port()}"
+        write_private(self.kubeconfig, self.control_plane.authority.kubeconfig(ADMINISTRATOR, server=server))
 
-    def _forwarder_listens(self, outside: Processes) -> bool:
+    def _forwards(self, outside: Processes) -> bool:
         outside.require([FORWARDER])
+        return self._forwarded_port() != 0
+
+    def _forwarded_port(self) -> int:
+        """The port in the file, 0 if there is none."""
         with contextlib.suppress(OSError, ValueError):
-            return reachable(int(self.paths.forwarded_port.read_text()))
-        return False
+            return int(self.paths.forwarded_port.read_text())
+        return 0
 
     def _came_up(self) -> bool:
         self.processes.require(COMPONENTS)

@@ -4,7 +4,6 @@ A whole cluster runs them in a network namespace at the node's address; `control
 ports, without any right of root. `Endpoints` is all that differs.
 """
 
-import socket
 import ssl
 import urllib.error
 import urllib.request
@@ -152,13 +151,6 @@ def ready(port: int, context: ssl.SSLContext) -> bool:
             return bool(reply.status == 200)
     except (urllib.error.URLError, OSError):
         return False
-
-
-def reachable(port: int) -> bool:
-    """Whether anything listens at this loopback port."""
-    with socket.socket() as probe:
-        probe.settimeout(PROBE_TIMEOUT_SECONDS)
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _client_context(authority: Authority) -> ssl.SSLContext:

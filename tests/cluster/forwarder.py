@@ -3,8 +3,8 @@
 A socket stays in the namespace it was made in. So this process listens first, then enters the other namespace as a
 whole, and everything it dials from then on is inside.
 
-Usage: python -m tests.cluster.forwarder NETNS HOST PORT FILE, where FILE tells the loopback port: it is asked for again
-if the file has one, and written.
+Usage: forwarder.py NETNS HOST PORT FILE WISH, where WISH is the loopback port to take if it is free, and FILE is
+written with the one taken.
 """
 
 import asyncio
@@ -58,17 +58,10 @@ async def _serve(listener: socket.socket, host: str, port: int) -> None:
     await server.serve_forever()
 
 
-def recorded_port(file: Path) -> int:
-    """The port in the file, 0 if there is none."""
-    try:
-        return int(file.read_text())
-    except (OSError, ValueError):
-        return 0
-
-
-def main(netns: str, host: str, port: str, file: str) -> None:
+def main(netns: str, host: str, port: str, file: str, wish: str) -> None:
     """Forward until killed."""
-    listener = listen(recorded_port(Path(file)))
+    listener = listen(int(wish))
+    listener.listen()
     enter(Path(netns))
     unfinished = Path(f"{file}.part")
     unfinished.write_text(str(listener.getsockname()[1]))

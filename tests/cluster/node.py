@@ -55,7 +55,8 @@ class Node:
         self._write("resolv.conf", f"nameserver {NODE_IP}\n")
         config = self._write("kubelet.yaml", yaml.safe_dump(self._kubelet()))
         flags = [f"--config={config}", f"--kubeconfig={control_plane.kubeconfig(KUBELET_IDENTITY)}"]
-        flags += [f"--root-dir={self.paths.kubelet}", f"--hostname-override={NODE_NAME}", f"--node-ip={NODE_IP}"]
+        flags += [f"--root-dir={self.paths.kubelet}", f"--cert-dir={self.paths.pki}"]
+        flags += [f"--hostname-override={NODE_NAME}", f"--node-ip={NODE_IP}"]
         self.processes.start(KUBELET, [self.programs.kubernetes / KUBELET, *flags])
         proxy = self._write("kube-proxy.yaml", yaml.safe_dump(_proxy(control_plane.kubeconfig(PROXY_IDENTITY))))
         self.processes.start(KUBE_PROXY, [self.programs.kubernetes / KUBE_PROXY, f"--config={proxy}"])
@@ -152,7 +153,6 @@ state = "{paths.containerd_state}"
             "evictionHard": {"memory.available": "100Mi"},
             # Images come from no registry, so one that is collected would be gone for good.
             "imageGCHighThresholdPercent": 100,
-            "localStorageCapacityIsolation": False,
         }
 
     def remove_log_links(self) -> None:

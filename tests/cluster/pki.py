@@ -65,7 +65,7 @@ class Authority:
         names = f"subjectAltName={','.join(hosts)}\n" if hosts else ""
         extensions.write_text(f"extendedKeyUsage={usage}\n{names}")
         _openssl("req", *_new_key(self.folder / f"{name}.key"), "-out", request, "-subj", identity.subject)
-        signer = ["-CA", self.certificate, "-CAkey", self.folder / "ca.key", "-CAcreateserial"]
+        signer = ["-CA", str(self.certificate), "-CAkey", str(self.folder / "ca.key"), "-CAcreateserial"]
         _openssl("x509", "-req", "-in", request, *signer, "-out", unfinished, "-days", DAYS, "-extfile", extensions)
         unfinished.rename(certificate)
 
@@ -95,8 +95,8 @@ def write_private(path: Path, content: str) -> None:
     path.write_text(content)
 
 
-def _new_key(key: Path) -> list[str | Path]:
-    return ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", key]
+def _new_key(key: Path) -> list[str]:
+    return ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", str(key)]
 
 
 def _openssl(*arguments: str | Path) -> None:

@@ -68,8 +68,7 @@ def shortcomings(machine: Machine) -> list[str]:
     if machine.user_id != 0:
         return [*found, f"root (this is user {machine.user_id})"]
     found += [name for name, bit in CAPABILITIES.items() if not machine.capabilities >> bit & 1]
-    found += [f"the cgroup controller {name}" for name in CONTROLLERS if name not in machine.controllers]
-    return found + [f"the program {tool}" for tool in REQUIRED if tool in machine.absent_tools]
+    return found + [f"the cgroup controller {name}" for name in CONTROLLERS if name not in machine.controllers]
 
 
 def packages_for(absent: Iterable[str]) -> list[str]:
@@ -83,11 +82,17 @@ def complaint(missing: Sequence[str]) -> str:
 
 
 def require_able_machine() -> None:
-    """Raise PreflightError with the one line, unless the machine can run the cluster; install what is small."""
-    machine = this_machine()
-    if missing := shortcomings(machine):
+    """Raise PreflightError with the one line, unless the machine can run the cluster."""
+    if missing := shortcomings(this_machine()):
         raise PreflightError(complaint(missing))
-    if packages := packages_for(machine.absent_tools):
+
+
+def install_missing_tools() -> None:
+    """Install what is small through apt-get, and say so; raise PreflightError for what has to be there already."""
+    absent = this_machine().absent_tools
+    if missing := [f"the program {tool}" for tool in REQUIRED if tool in absent]:
+        raise PreflightError(complaint(missing))
+    if packages := packages_for(absent):
         with step(f"install missing tools with apt-get: {' '.join(packages)}"):
             run(["apt-get", "-qq", "update"])
             environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
