@@ -56,12 +56,12 @@ def slow(_: int) -> common_pb2.Status:
 
 
 @contextmanager
-def a_milvus(reply: Reply = good) -> Iterator[tuple[str, FakeMilvus]]:
-    """A server on a free port of the loopback; gives its URI and what it was asked."""
+def a_milvus(reply: Reply = good, *, port: int = 0) -> Iterator[tuple[str, FakeMilvus]]:
+    """A server on the loopback, on a free port unless one is given; gives its URI and what it was asked."""
     fake = FakeMilvus(reply)
     server = grpc.server(ThreadPoolExecutor(max_workers=16))
     milvus_pb2_grpc.add_MilvusServiceServicer_to_server(fake, server)
-    port = server.add_insecure_port("127.0.0.1:0")
+    port = server.add_insecure_port(f"127.0.0.1:{port}")
     server.start()
     try:
         yield f"http://127.0.0.1:{port}", fake

@@ -38,6 +38,23 @@ def test_a_server_that_is_gone_fails_the_search_at_once() -> None:
     assert asyncio.run(search_once(uri, requests, 5.0)) == "UNAVAILABLE"
 
 
+def test_a_server_that_comes_back_is_found_again_within_seconds() -> None:
+    async def search_until_good(target: MilvusTarget) -> None:
+        while await target.search(timeout_seconds=1.0) is not None:
+            await asyncio.sleep(0.05)
+
+    async def outlive_a_restart() -> None:
+        with a_milvus() as (uri, _):
+            requests = build_requests(uri, ["docs"], limit=10, nq=1, seed=1)
+            target = MilvusTarget(uri, requests)
+            await search_until_good(target)
+        assert await target.search(timeout_seconds=1.0) == "UNAVAILABLE"
+        with a_milvus(port=int(uri.rpartition(":")[2])):
+            await asyncio.wait_for(search_until_good(target), 5.0)
+
+    asyncio.run(outlive_a_restart())
+
+
 def test_the_collections_are_searched_in_turn_with_the_vectors_asked_for() -> None:
     async def search(uri: str, requests: list[bytes]) -> None:
         async with MilvusTarget(uri, requests) as target:
