@@ -157,22 +157,25 @@ class Reconciler:
             operation = move.operation
             if move.call is None:
                 break
-            after = self._call(turn, operation, move.call)
+            after, made = self._call(turn, operation, move.call)
             turn = self._record(turn, before=operation, after=after)
             operation = after
+            if not made:
+                break
             fresh = self._observer.observe(turn.stored.reference.namespace, turn.spec, self._clock())
             turn = replace(turn, snapshot=fresh)
         return turn, operation
 
-    def _call(self, turn: _Pass, operation: Operation, call: Call) -> Operation:
+    def _call(self, turn: _Pass, operation: Operation, call: Call) -> tuple[Operation, bool]:
+        """Make one outside call; the operation after it, and whether the call was made."""
         step = operation.steps[call.step_index].step
         try:
             message = apply.perform(step, undo=call.undo, context=self._apply_context(turn))
         except ApplyError as error:
             self._metrics.writes.labels(step.kind, "failed").inc()
-            return call_failed(operation, call, self._clock(), str(error), error.retryable)
+            return call_failed(operation, call, self._clock(), str(error), error.retryable), False
         self._metrics.writes.labels(step.kind, "made").inc()
-        return call_succeeded(operation, call, self._clock(), message)
+        return call_succeeded(operation, call, self._clock(), message), True
 
     def _record(self, turn: _Pass, *, before: Operation, after: Operation) -> _Pass:
         stored_operation = turn.stored.status.operation
