@@ -31,9 +31,10 @@ from tests.cluster.errors import ClusterError
 from tests.cluster.images.progress import CommandError, step
 from tests.cluster.layout import API_PORT, NODE_IP, NODE_NAME, Layout, layout
 from tests.cluster.node import CONTAINERD, KUBE_PROXY, KUBELET, Node
-from tests.cluster.pki import Authority, write_private
+from tests.cluster.pki import PRIVATE, Authority
 from tests.cluster.preflight import install_missing_tools, require_able_machine
 from tests.cluster.processes import Processes, wait_for
+from tests.cluster.writing import write_if_other
 
 FORWARDER = "forwarder"
 COMPONENTS = (ETCD, API_SERVER, CONTROLLER_MANAGER, SCHEDULER, CONTAINERD, KUBELET, KUBE_PROXY, COREDNS, FORWARDER)
@@ -215,7 +216,8 @@ class Cluster:
             outside.start(FORWARDER, [sys.executable, script, *target, str(wish)])
             wait_for("the forwarder to listen", lambda: self._forwards(outside), seconds=10)
         server = f"https://127.0.0.1:{self._forwarded_port()}"
-        write_private(self.kubeconfig, self.control_plane.authority.kubeconfig(ADMINISTRATOR, server=server))
+        content = self.control_plane.authority.kubeconfig(ADMINISTRATOR, server=server)
+        write_if_other(self.kubeconfig, content, mode=PRIVATE)
 
     def _forwards(self, outside: Processes) -> bool:
         outside.require([FORWARDER])

@@ -12,8 +12,9 @@ from pathlib import Path
 
 from tests.cluster.builds import Programs
 from tests.cluster.layout import API_PORT, API_SERVICE_IP, NODE_IP, SERVICE_NETWORK
-from tests.cluster.pki import ADMIN, Authority, Identity, write_private
+from tests.cluster.pki import ADMIN, PRIVATE, Authority, Identity
 from tests.cluster.processes import Processes, wait_for
+from tests.cluster.writing import write_if_other
 
 ETCD, API_SERVER, CONTROLLER_MANAGER, SCHEDULER = "etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"
 ADMINISTRATOR = Identity(name=ADMIN, user="test-bed-admin", group="system:masters")
@@ -78,8 +79,8 @@ class ControlPlane:
     def kubeconfig(self, identity: Identity) -> Path:
         """The kubeconfig of this identity, for use beside the API server."""
         path = self.root / "kubeconfigs" / f"{identity.name}.yaml"
-        write_private(path, self.authority.kubeconfig(identity, server=self.endpoints.server))
-        return path
+        content = self.authority.kubeconfig(identity, server=self.endpoints.server)
+        return write_if_other(path, content, mode=PRIVATE)
 
     def wait_ready(self, port: int) -> None:
         """Until the API server, reached through this loopback port, says it is ready."""

@@ -11,6 +11,7 @@ from tests.cluster.control_plane import ControlPlane
 from tests.cluster.layout import DNS_DOMAIN, NODE_IP, Layout
 from tests.cluster.pki import Identity
 from tests.cluster.processes import Processes
+from tests.cluster.writing import write_if_other
 
 COREDNS = "coredns"
 IDENTITY = Identity(name=COREDNS, user="system:coredns")
@@ -28,9 +29,8 @@ class Dns:
 
     def start(self, control_plane: ControlPlane) -> None:
         """Start it; it serves as soon as it has listed the Services."""
-        corefile = self.paths.config / "Corefile"
-        corefile.parent.mkdir(parents=True, exist_ok=True)
-        corefile.write_text(corefile_text(control_plane.kubeconfig(IDENTITY)))
+        text = corefile_text(control_plane.kubeconfig(IDENTITY))
+        corefile = write_if_other(self.paths.config / "Corefile", text)
         self.processes.start(COREDNS, [self.programs.coredns / "coredns", "-conf", corefile])
 
 

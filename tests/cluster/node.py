@@ -22,6 +22,7 @@ from tests.cluster.images.progress import CommandError, run
 from tests.cluster.layout import DNS_DOMAIN, NODE_IP, NODE_NAME, POD_NETWORK, Layout
 from tests.cluster.pki import Identity
 from tests.cluster.processes import Processes, start_ticks, wait_for
+from tests.cluster.writing import write_if_other
 
 CONTAINERD, KUBELET, KUBE_PROXY = "containerd", "kubelet", "kube-proxy"
 KUBERNETES_NAMESPACE = "k8s.io"  # in containerd; its CRI plugin knows no other
@@ -84,10 +85,7 @@ class Node:
             return False
 
     def _write(self, name: str, content: str) -> Path:
-        path = self.paths.config / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(content)
-        return path
+        return write_if_other(self.paths.config / name, content)
 
     def _cni(self) -> dict[str, object]:
         ipam = {

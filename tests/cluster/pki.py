@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tests.cluster.images.progress import run
 
+PRIVATE = 0o600
 DAYS = "365"
 ADMIN = "admin"
 
@@ -86,13 +87,6 @@ class Authority:
             "current-context": "test-bed",
         }
         return json.dumps(content, indent=1)
-
-
-def write_private(path: Path, content: str) -> None:
-    """Write a file that only its owner may read."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.touch(mode=0o600)
-    path.write_text(content)
 
 
 def _new_key(key: Path) -> list[str]:
