@@ -42,7 +42,7 @@ def forget_others(entry: Path) -> None:
     """Remove the older entries of the same name; for what is large and rebuilt at every change of the sources."""
     name = entry.name.rpartition("-")[0]
     for other in entry.parent.glob(f"{name}-*"):
-        if other.is_dir() and other != entry:
+        if other.is_dir() and other != entry and other.name.rpartition("-")[0] == name:
             shutil.rmtree(other, ignore_errors=True)
 
 
