@@ -96,6 +96,7 @@ class TargetReference(ApiModel):
     name: ObjectName = Field(description="Name of the Milvus object, or of the Helm release.")
     allow_helm_owned_fields: bool | None = Field(
         default=None,
+        strict=True,
         description="Write the QueryNode Deployment's replica count although Helm renders it. A later helm upgrade "
         "puts its own value back (Helm 3) or fails with a conflict (Helm 4). Setting queryNode.replicas to -1 in the "
         "chart's values avoids both.",
@@ -365,7 +366,9 @@ class MilvusTuningSpec(ApiModel):
         default=Mode.OBSERVE, description="Observe: report only. Auto: act within the bounds declared here."
     )
     paused: bool = Field(
-        default=False, description="Start nothing new; an operation already under way is finished or restored."
+        default=False,
+        strict=True,
+        description="Start nothing new; an operation already under way is finished or restored.",
     )
     connections: Connections | None = None
     objectives: Objectives | None = None

@@ -6,6 +6,7 @@ import copy
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from milvus_tuning import api
 from tests.integration.conftest import COLLECTION, Api, Object, Refused, a_tuning, apply_crd
@@ -162,6 +163,12 @@ def test_refused(server: Api, namespace: str, spec: Object, message: str) -> Non
         del tuning["spec"]["targetRef"]
     path = COLLECTION.format(namespace=namespace)
     assert message in refusal(server, "POST", path, tuning, fieldValidation="Strict")
+
+
+@pytest.mark.parametrize(("spec", "message"), REFUSED)
+def test_what_the_api_server_refuses_the_operator_refuses_too(spec: Object, message: str) -> None:
+    with pytest.raises(ValidationError):
+        api.MilvusTuningSpec.model_validate(a_tuning(spec)["spec"])
 
 
 @pytest.mark.parametrize(
