@@ -5,7 +5,9 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,11 +21,11 @@ from kubernetes import client, config
 from milvus_tuning import api
 from tests.cluster import control_plane_only
 from tests.cluster.builds import clients
-from tests.cluster.errors import PreflightError
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 CHART = ROOT / "charts" / "milvus-tuning-operator"
 COLLECTION = f"/apis/{api.GROUP}/{api.VERSION}/namespaces/{{namespace}}/{api.PLURAL}"
+TOOLS = ("go", "apt-get", "dpkg-deb", "openssl", "setpriv")
 
 Object = dict[str, Any]
 _numbers = itertools.count(1)
@@ -41,13 +43,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="module")
 def kubeconfig() -> Iterator[Path]:
     """An API server of its own with its etcd. Where it cannot run: a skip with the reason, on CI a failure."""
-    try:
-        with control_plane_only() as path:
-            yield path
-    except PreflightError as error:
+    if missing := _missing():
+        line = f"a Kubernetes API server needs {', '.join(missing)}"
         if os.environ.get("CI") == "true":
-            raise
-        pytest.skip(f"no Kubernetes API server here: {error}")
+            pytest.fail(line)
+        pytest.skip(line)
+    with control_plane_only() as path:
+        yield path
+
+
+def _missing() -> list[str]:
+    if sys.platform != "linux":
+        return [f"Linux (this is {sys.platform})"]
+    return [f"the program {tool}" for tool in TOOLS if shutil.which(tool) is None]
 
 
 @pytest.fixture(scope="module")
