@@ -48,7 +48,8 @@ def decide(
 def _settings(
     spec: MilvusTuningSpec, snapshot: Snapshot, history: History, now: datetime, policy_uid: str
 ) -> Decision | None:
-    if spec.load_balancing is None or closed_gate(spec, snapshot) is not None or _settings_failed(history, now):
+    taken = snapshot.owned_keys.get(policy_uid)
+    if (spec.load_balancing is None and not taken) or closed_gate(spec, snapshot) or _settings_failed(history, now):
         return None
     steps, _ = setting_steps(spec, snapshot, now, policy_uid)
     if not steps:

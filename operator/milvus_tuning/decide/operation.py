@@ -24,7 +24,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from milvus_tuning.api import MilvusTuningSpec, Mode
-from milvus_tuning.decide.readback import Sight, effect, integer, is_undone, look, obstacle, other_pod_left
+from milvus_tuning.decide.readback import KEY_STEPS, Sight, effect, integer, is_undone, look, obstacle, other_pod_left
 from milvus_tuning.decide.words import seconds
 from milvus_tuning.plan import Decision, Operation, Reason, StepKind, StepRecord, StepState
 from milvus_tuning.snapshot import Snapshot
@@ -122,7 +122,7 @@ def _start(operation: Operation, index: int, snapshot: Snapshot, spec: MilvusTun
     in_the_way = obstacle(step, snapshot)
     if view.sight is Sight.FOREIGN or in_the_way is not None:
         return Move(operation=_skipped(operation, index, now, in_the_way or view.message))
-    if view.sight is Sight.AFTER:
+    if view.sight is Sight.AFTER and step.kind not in KEY_STEPS:
         return Move(
             operation=_with_record(operation, index, state=StepState.APPLIED, intended_at=now, message=view.message)
         )
@@ -144,7 +144,7 @@ def _resume(operation: Operation, index: int, snapshot: Snapshot, now: datetime)
     if not _is_fresh(record, snapshot):
         return Move(operation=operation)
     view, late = look(record.step, snapshot), _passed_seconds(record.intended_at, now) > INTENT_DEADLINE_SECONDS
-    if view.sight is Sight.AFTER:
+    if view.sight is Sight.AFTER and record.step.kind not in KEY_STEPS:
         return Move(operation=_with_record(operation, index, state=StepState.APPLIED, message=view.message))
     if view.sight is Sight.FOREIGN:
         return Move(operation=_skipped(operation, index, now, view.message))

@@ -15,7 +15,16 @@ from milvus_tuning.catalogue import normalised
 from milvus_tuning.decide.steps import served_rows
 from milvus_tuning.decide.words import listed
 from milvus_tuning.plan import Parameters, Step, StepKind
-from milvus_tuning.snapshot import QueryNode, SegmentState, Snapshot
+from milvus_tuning.snapshot import ProblemKind, QueryNode, SegmentState, Snapshot
+
+# A key in etcd has a record of what was before us beside it: a value that is in place already says nothing about the
+# record, so these writes are always made (they are idempotent, and one transaction).
+KEY_STEPS = frozenset({StepKind.SET_CONFIG, StepKind.TAKE_PLACEMENT, StepKind.RETURN_PLACEMENT})
+_UNTRUSTED = (
+    ProblemKind.MILVUS_UNREACHABLE,
+    ProblemKind.MILVUS_CREDENTIALS_REJECTED,
+    ProblemKind.NODE_IDENTITY_UNKNOWN,
+)
 
 
 class Sight(enum.Enum):
@@ -55,9 +64,11 @@ def obstacle(step: Step, snapshot: Snapshot) -> str | None:
     """What beside the written value forbids to start the step now, or None."""
     if snapshot.freezes:
         return "; ".join(f"{freeze.reason}: {freeze.message}" for freeze in snapshot.freezes)
-    pod = step.verification.get("pod")
+    pod, untrusted = step.verification.get("pod"), snapshot.problem(*_UNTRUSTED)
     if step.kind is not StepKind.SCALE_QUERY_NODES or pod is None:
         return None
+    if untrusted is not None:
+        return untrusted.message
     victim = find_pod(snapshot, pod, step.verification.get("podUid"))
     if victim is None or victim.terminating or not victim.ready:
         return f"{pod} is not a ready pod any more"
@@ -71,6 +82,9 @@ def effect(step: Step, snapshot: Snapshot) -> Effect:
     if step.kind is StepKind.SCALE_QUERY_NODES:
         return _drained(step, snapshot) if step.verification.get("pod") is not None else _grown(step, snapshot)
     view = look(step, snapshot)
+    if step.kind in KEY_STEPS and view.sight is not Sight.UNKNOWN:
+        stored = _stored_value(step.action, snapshot)
+        return Effect(reached=stored == _text(step.verification.get("value")), message=view.message)
     return Effect(reached=view.sight is Sight.AFTER, message=view.message)
 
 
@@ -94,9 +108,7 @@ def is_undone(step: Step, snapshot: Snapshot) -> bool | None:
         if snapshot.workload is None:
             return None
         return snapshot.workload.desired_count == integer(step.undo, "count")
-    if not snapshot.settings_readable:
-        return None
-    return _stored_value(step.undo, snapshot) == step.undo.get("value")
+    return False if snapshot.settings_readable else None  # the write also settles the record kept beside the key
 
 
 def find_pod(snapshot: Snapshot, pod: str | int | None, uid: str | int | None) -> QueryNode | None:
@@ -212,8 +224,9 @@ def _count_missing(step: Step, snapshot: Snapshot) -> str | None:
 
 def _placement_missing(step: Step, snapshot: Snapshot) -> str | None:
     """What of the collections is not served by the members, or None."""
-    if snapshot.problems:
-        return f"the placement cannot be trusted: {snapshot.problems[0].message}"
+    untrusted = snapshot.problem(*_UNTRUSTED)
+    if untrusted is not None:
+        return f"the placement is not known: {untrusted.message}"
     loading = [collection.name for collection in snapshot.collections if collection.load_percent < 100]
     if loading:
         return f"{listed(loading)} not fully loaded"

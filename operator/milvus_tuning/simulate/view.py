@@ -1,0 +1,156 @@
+"""The snapshot that the real observation would have made of the model cluster, its faults included."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from milvus_tuning.simulate.cluster import ModelCluster, ModelNode
+from milvus_tuning.simulate.scenario import GIB, FaultKind, Scenario
+from milvus_tuning.snapshot import (
+    MISSING,
+    Collection,
+    Freeze,
+    FreezeReason,
+    Problem,
+    ProblemKind,
+    QueryNode,
+    Replica,
+    Sample,
+    Segment,
+    Snapshot,
+    Traffic,
+    Workload,
+    WorkloadKind,
+)
+
+START = datetime(2026, 1, 5, tzinfo=UTC)
+SCRAPE_AGE_SECONDS = 5.0
+COLLECTION_ID = 100
+_BASE_LATENCY_MILLISECONDS = 20.0
+_NAMESPACE, _DEPLOYMENT = "model", "model-milvus-querynode"
+
+
+def virtual_time(at_seconds: float) -> datetime:
+    """The virtual wall clock."""
+    return START + timedelta(seconds=at_seconds)
+
+
+def take_snapshot(cluster: ModelCluster, scenario: Scenario) -> Snapshot:
+    """What can be seen of the cluster now."""
+    at = cluster.now_seconds
+    down = bool(scenario.active(FaultKind.MILVUS_DOWN, at))
+    return Snapshot(
+        taken_at=virtual_time(at),
+        workload=_workload(cluster, scenario),
+        milvus_version=None if down else cluster.model.version,
+        query_nodes=tuple(_node(node, cluster, scenario) for node in cluster.nodes),
+        collections=() if down else (Collection(collection_id=COLLECTION_ID, name="model"),),
+        replicas=() if down else _replicas(cluster),
+        segments=() if down else _segments(cluster),
+        traffic=_traffic(cluster, scenario),
+        freezes=_freezes(scenario, at),
+        problems=_problems(scenario, at),
+    )
+
+
+def _workload(cluster: ModelCluster, scenario: Scenario) -> Workload:
+    serving = len(cluster.members())
+    autoscaled = scenario.active(FaultKind.AUTOSCALER, cluster.now_seconds)
+    return Workload(
+        kind=WorkloadKind.DEPLOYMENT,
+        namespace=_NAMESPACE,
+        name=_DEPLOYMENT,
+        desired_count=cluster.desired_count,
+        ready_count=serving,
+        serving_count=serving,
+        autoscalers=("HorizontalPodAutoscaler/model",) if autoscaled else (),
+    )
+
+
+def _node(node: ModelNode, cluster: ModelCluster, scenario: Scenario) -> QueryNode:
+    at, model = cluster.now_seconds, cluster.model
+    serves = node.serves(at)
+    samples = _Samples(node=node, cluster=cluster, scenario=scenario)
+    return QueryNode(
+        pod=node.pod,
+        pod_uid=f"uid-of-{node.pod}",
+        node_id=node.number if serves else None,
+        ip=f"10.0.0.{node.number}",
+        ready=serves,
+        terminating=node.leaving,
+        created_at=virtual_time(node.created_at_seconds),
+        grace_period_seconds=model.grace_period_seconds,
+        deletion_cost=node.deletion_cost,
+        pending_reason="Unschedulable" if node.serves_at_seconds is None else None,
+        memory_limit_bytes=int(model.memory_gib * GIB),
+        cpu_limit_cores=model.cpu_cores,
+        resident_memory_bytes=samples.of(cluster.used_bytes(node)),
+        loaded_bytes=samples.of(cluster.held_bytes(node)),
+        cpu_cores=samples.of(node.mean_cpu_cores),
+    )
+
+
+class _Samples:
+    """How Prometheus would answer for one node now."""
+
+    def __init__(self, *, node: ModelNode, cluster: ModelCluster, scenario: Scenario) -> None:
+        at = cluster.now_seconds
+        missing = scenario.active(FaultKind.SERIES_MISSING, at)
+        self._gone = bool(
+            scenario.active(FaultKind.PROMETHEUS_DOWN, at) or any(fault.pod == node.pod for fault in missing)
+        )
+        stale = scenario.active(FaultKind.STALE_SAMPLES, at)
+        self._age_seconds = SCRAPE_AGE_SECONDS + max((at - fault.from_seconds for fault in stale), default=0.0)
+
+    def of(self, value: float | None) -> Sample:
+        """The sample of this value."""
+        return MISSING if self._gone or value is None else Sample(value=value, age_seconds=self._age_seconds)
+
+
+def _replicas(cluster: ModelCluster) -> tuple[Replica, ...]:
+    serving = [node for node in cluster.nodes if node.serves(cluster.now_seconds)]
+    replicas = []
+    for number in range(cluster.model.replicas):
+        ids = tuple(node.number for node in serving if node.replica == number)
+        leaders = (("channel-0", ids[0]),) if ids else ()
+        replicas.append(Replica(replica_id=number + 1, collection_id=COLLECTION_ID, node_ids=ids, leaders=leaders))
+    return tuple(replicas)
+
+
+def _segments(cluster: ModelCluster) -> tuple[Segment, ...]:
+    """Segments that somebody serves; Milvus does not list the others."""
+    held = [[copy[segment] for copy in cluster.placement] for segment in range(cluster.model.segments)]
+    return tuple(
+        Segment(
+            segment_id=segment,
+            collection_id=COLLECTION_ID,
+            rows=cluster.model.segment_rows,
+            node_ids=tuple(holder for holder in holders if holder is not None),
+        )
+        for segment, holders in enumerate(held)
+        if any(holder is not None for holder in holders)
+    )
+
+
+def _traffic(cluster: ModelCluster, scenario: Scenario) -> Traffic:
+    if scenario.active(FaultKind.PROMETHEUS_DOWN, cluster.now_seconds):
+        return Traffic()
+    waiting = max((node.backlog_core_seconds for node in cluster.nodes), default=0.0) / cluster.model.cpu_cores
+    latency = Sample(value=_BASE_LATENCY_MILLISECONDS + 1000 * waiting, age_seconds=SCRAPE_AGE_SECONDS)
+    return Traffic(p99_milliseconds=latency, mean_milliseconds=latency)
+
+
+def _freezes(scenario: Scenario, at: float) -> tuple[Freeze, ...]:
+    if not scenario.active(FaultKind.LOADING, at):
+        return ()
+    return (Freeze(reason=FreezeReason.LOADING, message="collection model is at 50 %"),)
+
+
+def _problems(scenario: Scenario, at: float) -> tuple[Problem, ...]:
+    known = {
+        FaultKind.PROMETHEUS_DOWN: Problem(
+            kind=ProblemKind.PROMETHEUS_UNREACHABLE, message="Prometheus refuses the connection"
+        ),
+        FaultKind.MILVUS_DOWN: Problem(kind=ProblemKind.MILVUS_UNREACHABLE, message="Milvus refuses the connection"),
+    }
+    return tuple(problem for kind, problem in known.items() if scenario.active(kind, at))
