@@ -22,8 +22,8 @@ SERVICE_NETWORK = "10.96.0.0/16"
 API_SERVICE_IP = "10.96.0.1"
 API_PORT = 6443
 DNS_DOMAIN = "cluster.local"
+SOCKET_PATH_LENGTH = 107  # sun_path of unix(7), without its closing zero
 NETNS_FOLDER = Path("/run/netns")
-# Unix socket paths end at 107 characters and network namespaces are typed by people.
 NAME_PATTERN = re.compile(r"[a-z0-9]([a-z0-9-]{0,22}[a-z0-9])?")
 
 
@@ -146,7 +146,11 @@ class Layout:
 
 
 def layout(name: str, *, cache: Path | None = None) -> Layout:
-    """The layout of a valid name; a ClusterError says what a name may look like."""
+    """The layout of a valid name; a ClusterError says what is wrong with the name or with the cache's place."""
     if not NAME_PATTERN.fullmatch(name):
         raise ClusterError(f"cluster name {name!r}: use 1 to 24 lower-case letters, digits and inner hyphens")
-    return Layout(name=name, cache=cache or cache_root())
+    paths = Layout(name=name, cache=cache or cache_root())
+    longest = max((f"{paths.containerd_socket}.ttrpc", f"{paths.kubelet}/pod-resources/kubelet.sock"), key=len)
+    if len(longest) > SOCKET_PATH_LENGTH:
+        raise ClusterError(f"{longest} is too long for a socket; choose a shorter XDG_CACHE_HOME or cluster name")
+    return paths
