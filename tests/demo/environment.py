@@ -57,7 +57,7 @@ def embedded() -> Iterator[Stage]:
     install_operator(cluster)
     uri = f"http://{cluster.resolve(f'{MILVUS_RELEASE}-milvus', MILVUS_NAMESPACE)}:19530"
     os.environ.update(cluster.environment())
-    enter_network_namespace(cluster.netns_path)
+    enter_network_namespace(cluster.paths.netns)
     yield Stage(kubeconfig=cluster.inner_kubeconfig, uri=uri)
 
 

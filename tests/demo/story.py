@@ -5,7 +5,6 @@ drained and removed without a failed search. It runs where Milvus is reachable (
 or through a forwarded port) and judges at the end: the exit code is 0 only if everything happened that should.
 """
 
-import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,18 +14,17 @@ from pymilvus import MilvusClient
 
 from tests.demo.table import LiveTable, closing_table
 from tests.demo.tuning import TuningWatcher, View
-from tests.load.calibrate import Capacity, calibrate
+from tests.load.commands import calibrate_by_process
 from tests.load.options import RunOptions
 from tests.load.prepare import Dataset, prepare
 from tests.load.process import LoadProcess
 from tests.load.report import Summary, summarise
-from tests.load.target import MilvusTarget, build_requests
 from tests.placement import Placement, read_placement
 
 COLLECTION = "demo"
 DATASET = Dataset(rows=60_000, dim=64, segments=12, shards=3)
 LOW_SHARE, HIGH_SHARE, CALM_SHARE = 0.3, 1.3, 0.15  # of what two nodes carry
-CALM_SECONDS, RISE_SECONDS = 12.0, 10.0
+CALIBRATION_SECONDS, CALM_SECONDS, RISE_SECONDS = 16.0, 12.0, 10.0
 OUT_DEADLINE_SECONDS, CLEAR_DEADLINE_SECONDS, IN_DEADLINE_SECONDS = 120.0, 90.0, 150.0
 SEARCH_TIMEOUT_SECONDS = 60.0  # while two nodes are overloaded a search waits; it must not count as lost
 CLEAR_P99_MILLISECONDS = 500.0
@@ -71,18 +69,11 @@ class Story:
         prepared = prepare(self._options.uri, COLLECTION, DATASET)
         print(f"dataset: {prepared.rows} rows in {prepared.segments} segments, loaded in {prepared.seconds:.0f} s")
         self._await_even(START_COUNT)
-        capacity = self._measure()
+        capacity = calibrate_by_process(self._load(0), seconds=CALIBRATION_SECONDS).capacity_qps
         print(f"two QueryNodes carry {capacity:.0f} searches per second")
         self._watcher.create(self._options.manifest)
         print(f"applied {self._options.manifest.name}; its windows are shortened for the demo, see the file\n")
-        load = RunOptions(
-            uri=self._options.uri,
-            collections=(COLLECTION,),
-            rate=LOW_SHARE * capacity,
-            timeout_seconds=SEARCH_TIMEOUT_SECONDS,
-            max_in_flight=8192,
-        )
-        with LoadProcess(load) as process:
+        with LoadProcess(self._load(LOW_SHARE * capacity)) as process:
             self._chapters_under(process, capacity)
         self._milvus.close()
         return self._judge()
@@ -98,14 +89,15 @@ class Story:
 
         _until(even, 90.0, f"rows to be even on {count} QueryNodes")
 
-    def _measure(self) -> float:
-        requests = build_requests(self._options.uri, [COLLECTION], limit=10, nq=1, seed=1)
-
-        async def run() -> Capacity:
-            async with MilvusTarget(self._options.uri, requests) as target:
-                return await calibrate(target, seconds=16.0, concurrencies=(2, 4, 8, 16))
-
-        return asyncio.run(run()).capacity_qps
+    def _load(self, rate: float) -> RunOptions:
+        return RunOptions(
+            uri=self._options.uri,
+            collections=(COLLECTION,),
+            rate=rate,
+            timeout_seconds=SEARCH_TIMEOUT_SECONDS,
+            max_in_flight=8192,
+            verify=True,
+        )
 
     def _chapters_under(self, process: LoadProcess, capacity: float) -> None:
         self._table.header()

@@ -23,7 +23,7 @@ def world() -> Iterator[World]:
         cluster.up()
         install_operator(cluster)
         os.environ.update(cluster.environment())
-        enter_network_namespace(cluster.netns_path)
+        enter_network_namespace(cluster.paths.netns)
         uri = f"http://{cluster.resolve(f'{RELEASE}-milvus', NAMESPACE)}:19530"
         prepare_dataset(uri)
         unmeasured = World(

@@ -1,6 +1,7 @@
 """The main job under real load, each claim beside its negative control in the same run."""
 
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -24,6 +25,10 @@ def observed_for(load: LoadProcess, seconds: float) -> Summary:
 def lost(summary: Summary) -> int:
     """Searches that were not answered."""
     return summary.failed + summary.dropped
+
+
+def _finished_more_than(world: World, count: int) -> Callable[[], bool]:
+    return lambda: len(world.outcomes("main")) > count
 
 
 def test_under_the_same_overload_observe_does_not_recover_and_auto_does(calm: World) -> None:

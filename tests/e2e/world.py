@@ -4,7 +4,6 @@ Figures come from the load client and from Milvus's own placement; the operator'
 thinks it is done and which reason it gives.
 """
 
-import asyncio
 import json
 import subprocess
 import time
@@ -17,11 +16,10 @@ from typing import Any, TypeVar
 from pymilvus import MilvusClient
 
 from tests.e2e.etcd import read_prefix
-from tests.load.calibrate import calibrate
+from tests.load.commands import calibrate_by_process
 from tests.load.options import RunOptions
 from tests.load.prepare import Dataset, prepare
 from tests.load.process import LoadProcess
-from tests.load.target import MilvusTarget, build_requests
 from tests.placement import Placement, read_placement
 
 NAMESPACE, RELEASE = "milvus", "my-release"
@@ -29,7 +27,7 @@ DEPLOYMENT = f"{RELEASE}-milvus-querynode"
 OPERATOR_NAMESPACE, OPERATOR = "milvus-tuning-system", "milvus-tuning-operator"
 COLLECTION = "even"
 DATASET = Dataset(rows=60_000, dim=64, segments=12, shards=3)
-SEARCH_TIMEOUT_SECONDS = 60.0
+SEARCH_TIMEOUT_SECONDS, CALIBRATION_SECONDS = 60.0, 16.0
 
 T = TypeVar("T")
 
@@ -211,26 +209,24 @@ class World:
 
     def load(self, share: float, *, collections: Sequence[str] = (COLLECTION,)) -> LoadProcess:
         """Open-loop searches at a share of what two QueryNodes carry."""
-        return LoadProcess(
-            RunOptions(
-                uri=self.uri,
-                collections=tuple(collections),
-                rate=share * self.capacity_qps,
-                timeout_seconds=SEARCH_TIMEOUT_SECONDS,
-                max_in_flight=8192,
-            )
-        )
+        return LoadProcess(load_options(self.uri, collections, rate=share * self.capacity_qps))
+
+
+def load_options(uri: str, collections: Sequence[str], *, rate: float = 0.0) -> RunOptions:
+    """The searches that are measured and sent: replies are compared, so that missing rows count as failures."""
+    return RunOptions(
+        uri=uri,
+        collections=tuple(collections),
+        rate=rate,
+        timeout_seconds=SEARCH_TIMEOUT_SECONDS,
+        max_in_flight=8192,
+        verify=True,
+    )
 
 
 def measure_capacity(uri: str, collection: str = COLLECTION) -> float:
     """Searches per second that the present QueryNodes carry, by a closed loop."""
-    requests = build_requests(uri, [collection], limit=10, nq=1, seed=1)
-
-    async def run() -> float:
-        async with MilvusTarget(uri, requests) as target:
-            return (await calibrate(target, seconds=16.0, concurrencies=(2, 4, 8, 16))).capacity_qps
-
-    return asyncio.run(run())
+    return calibrate_by_process(load_options(uri, [collection]), seconds=CALIBRATION_SECONDS).capacity_qps
 
 
 def prepare_dataset(uri: str) -> None:

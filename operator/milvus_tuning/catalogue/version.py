@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 _PATTERN = re.compile(r"^v?(\d+)\.(\d+)\.(\d+)(?:-([a-z]+)[.-]?(\d*))?$")
 _BEFORE_RELEASE = frozenset({"rc", "alpha", "beta", "dev"})
-_SAME_CODE = frozenset({"gpu", "latest"})  # another build of the release itself
+_SAME_CODE = frozenset({"gpu", "latest", "lite"})  # another build of the release itself; lite is that of the PyPI wheel
 
 
 @dataclass(frozen=True, slots=True, order=True)
