@@ -74,15 +74,17 @@ class Refused(Exception):
 
 
 class Api:
-    """Plain JSON calls on the API server."""
+    """Plain JSON calls on the API server, as its administrator or as somebody else."""
 
-    def __init__(self, api_client: client.ApiClient) -> None:
+    def __init__(self, api_client: client.ApiClient, user: str | None = None) -> None:
         self._client = api_client
+        self._identity = {"Impersonate-User": user} if user else {}
 
     def call(self, method: str, path: str, body: Any = None, *, accept: str = "application/json", **query: str) -> Any:
         """One request and its decoded answer; PATCH is a merge patch, with a fieldManager a server-side apply."""
         patch = "application/apply-patch+yaml" if "fieldManager" in query else "application/merge-patch+json"
         headers = {"Accept": accept, "Content-Type": patch if method == "PATCH" else "application/json"}
+        headers |= self._identity
         url = f"{self._client.configuration.host}{path}?{urlencode(query)}"
         response = self._client.call_api(method, url, header_params=headers, body=body)
         read: Callable[[], bytes] = response.read

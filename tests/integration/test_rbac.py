@@ -6,13 +6,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
+from kubernetes import client
 
-from tests.integration.conftest import CHART, Api, a_namespace, eventually
+from tests.integration.conftest import CHART, Api, Refused, a_namespace, eventually
 
 HOME, WATCHED, ELSEWHERE = "operator", "milvus", "elsewhere"
 RELEASE = "tuning"
 NAME = f"{RELEASE}-milvus-tuning-operator"
 LEASE = NAME
+USER = f"system:serviceaccount:{HOME}:{NAME}"
 
 Access = tuple[str, str, str]
 """Namespace, verb, and group/resource[/subresource][:name]."""
@@ -35,7 +37,7 @@ def allowed(server: Api, access: Access) -> bool:
     attributes = {"namespace": namespace, "verb": verb, "group": group, "resource": resource, "name": name}
     attributes |= {"subresource": subresource[0]} if subresource else {}
     groups = ["system:authenticated", "system:serviceaccounts", f"system:serviceaccounts:{HOME}"]
-    spec = {"user": f"system:serviceaccount:{HOME}:{NAME}", "groups": groups, "resourceAttributes": attributes}
+    spec = {"user": USER, "groups": groups, "resourceAttributes": attributes}
     review = server.call("POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", {"spec": spec})
     return bool(review["status"]["allowed"])
 
@@ -109,6 +111,34 @@ def test_may(server: Api, access: Access) -> None:
 @pytest.mark.parametrize("access", DENIED, ids=words)
 def test_may_not(server: Api, access: Access) -> None:
     assert not allowed(server, access)
+
+
+@pytest.fixture(scope="module")
+def deployment(server: Api) -> str:
+    """The path of a Deployment of two pods in the watched namespace."""
+    labels = {"app": "querynode"}
+    template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "querynode", "image": "milvus"}]}}
+    spec = {"replicas": 2, "selector": {"matchLabels": labels}, "template": template}
+    path = f"/apis/apps/v1/namespaces/{WATCHED}/deployments"
+    server.call("POST", path, {"metadata": {"name": "querynode"}, "spec": spec})
+    return f"{path}/querynode"
+
+
+def test_a_deployment_is_scaled_by_its_scale_subresource_alone(
+    server: Api, api_client: client.ApiClient, deployment: str
+) -> None:
+    operator = Api(api_client, USER)
+    scale = {
+        "apiVersion": "autoscaling/v1",
+        "kind": "Scale",
+        "metadata": {"name": "querynode"},
+        "spec": {"replicas": 3},
+    }
+    operator.call("PATCH", f"{deployment}/scale", scale, fieldManager="milvustuning.io", force="true")
+    assert server.call("GET", deployment)["spec"]["replicas"] == 3
+    with pytest.raises(Refused, match="cannot patch resource") as refused:
+        operator.call("PATCH", deployment, {"spec": {"replicas": 4}})
+    assert refused.value.code == 403
 
 
 @contextmanager
