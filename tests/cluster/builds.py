@@ -57,11 +57,6 @@ class Programs:
         return self.debian / "usr/bin/ctr"
 
     @property
-    def shim(self) -> Path:
-        """One process of it holds each pod."""
-        return self.debian / "usr/bin/containerd-shim-runc-v2"
-
-    @property
     def runc(self) -> Path:
         """Starts containers."""
         return self.debian / "usr/sbin/runc"

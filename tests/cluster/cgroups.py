@@ -11,10 +11,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.cluster.errors import ClusterError
 from tests.cluster.processes import POLL_SECONDS, wait_for
 
 MOUNTS = Path("/proc/self/mountinfo")
-V2_CONTROLLERS = ("cpu", "cpuset", "io", "memory", "pids")
+# Those that the kubelet refuses to miss, if the machine has them.
+V2_CONTROLLERS = {"cpu", "cpuset", "hugetlb", "memory", "pids"}
 
 
 def hierarchies(mountinfo: str) -> dict[Path, str]:
@@ -39,10 +41,19 @@ def create(group: str) -> None:
 
 
 def _delegate(folder: Path) -> None:
-    """Let the children use the controllers; in a hybrid set-up v2 has none, and a busy group may refuse some."""
-    for controller in V2_CONTROLLERS:
-        with contextlib.suppress(OSError):
+    """Let the children use the controllers; beside v1 hierarchies v2 has none of them."""
+    for controller in sorted(V2_CONTROLLERS & _words(folder / "cgroup.controllers")):
+        try:
             (folder / "cgroup.subtree_control").write_text(f"+{controller}")
+        except OSError as error:
+            raise ClusterError(
+                f"{folder} does not hand the cgroup controller {controller} to its children: {error.strerror}. "
+                "In a container, start it with the control groups of the host"
+            ) from error
+
+
+def _words(file: Path) -> set[str]:
+    return set(file.read_text().split())
 
 
 def members(group: str) -> set[int]:

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
-from tests.cluster import cgroups, mounts, network
+from tests.cluster import cgroups, leftovers, mounts, network
 from tests.cluster.builds import Programs, programs, search_path
 from tests.cluster.control_plane import (
     ADMINISTRATOR,
@@ -253,9 +253,9 @@ class Cluster:
     def _tear_down(self) -> None:
         """Nothing is asked to end in good order: all that it could save is deleted anyway."""
         self.processes.stop(self.processes.names(), grace_seconds=0)
-        self.node.end_runtime()
+        leftovers.end_runtime(self.paths)
         cgroups.kill(self.paths.cgroup)
-        self.node.remove_log_links()
+        leftovers.remove_log_links(self.paths)
         mounts.unmount_below(self.paths.root)
         network.remove(self.paths)
         cgroups.remove(self.paths.cgroup)

@@ -4,11 +4,8 @@ What would be shared: the control group /kubepods, /var/log/pods, /var/lib/cni, 
 Two clusters on one machine would end each other's containers through the first alone.
 """
 
-import contextlib
 import json
 import os
-import signal
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +18,7 @@ from tests.cluster.images.catalogue import PAUSE, pause_archive
 from tests.cluster.images.progress import CommandError, run
 from tests.cluster.layout import DNS_DOMAIN, NODE_IP, NODE_NAME, POD_NETWORK, Layout
 from tests.cluster.pki import Identity
-from tests.cluster.processes import Processes, start_ticks, wait_for
+from tests.cluster.processes import Processes, wait_for
 from tests.cluster.writing import write_if_other
 
 CONTAINERD, KUBELET, KUBE_PROXY = "containerd", "kubelet", "kube-proxy"
@@ -29,12 +26,11 @@ KUBERNETES_NAMESPACE = "k8s.io"  # in containerd; its CRI plugin knows no other
 KUBELET_SERVER = Identity(name="kubelet-server", user=NODE_NAME)
 KUBELET_IDENTITY = Identity(name=KUBELET, user=f"system:node:{NODE_NAME}", group="system:nodes")
 PROXY_IDENTITY = Identity(name=KUBE_PROXY, user="system:kube-proxy")
-LEGACY_LOG_LINKS = Path("/var/log/containers")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Node:
-    """The node's processes and what they leave behind."""
+    """The node's processes."""
 
     paths: Layout
     programs: Programs
@@ -152,39 +148,6 @@ state = "{paths.containerd_state}"
             # Images come from no registry, so one that is collected would be gone for good.
             "imageGCHighThresholdPercent": 100,
         }
-
-    def remove_log_links(self) -> None:
-        """The kubelet links each container's log in a folder that cannot be configured."""
-        for link in LEGACY_LOG_LINKS.glob("*"):
-            with contextlib.suppress(OSError):
-                if Path(os.readlink(link)).is_relative_to(self.paths.pod_logs):
-                    link.unlink()
-
-    def end_runtime(self) -> None:
-        """End the processes that hold the pods, and remove their sockets, which lie in a shared folder."""
-        sockets = list(self.paths.containerd_state.glob("io.containerd.runtime.v2.task/*/*/address"))
-
-        def ended() -> bool:
-            left = list(self._runtime())
-            for pid in left:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-            return not left
-
-        wait_for("the shims of containerd to end", ended, seconds=10)
-        for address in sockets:
-            with contextlib.suppress(OSError):
-                Path(address.read_text().removeprefix("unix://")).unlink()
-
-    def _runtime(self) -> Iterator[int]:
-        """Shims and runc, told by a path of this cluster among their arguments."""
-        names = {self.programs.shim.name, self.programs.runc.name}
-        for process in Path("/proc").glob("[0-9]*"):
-            with contextlib.suppress(OSError):
-                program, *arguments = (process / "cmdline").read_bytes().decode(errors="replace").split("\0")
-                ours = any(argument.startswith(f"{self.paths.root}/") for argument in arguments)
-                if ours and Path(program).name in names and start_ticks(int(process.name)) is not None:
-                    yield int(process.name)
 
 
 def _proxy(kubeconfig: Path) -> dict[str, object]:

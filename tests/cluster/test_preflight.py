@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.cluster import cgroups, preflight
+from tests.cluster import preflight
 from tests.cluster.preflight import Machine, complaint, packages_for, shortcomings
 
 ALL_CAPABILITIES = (1 << 41) - 1
@@ -71,15 +71,3 @@ def test_absent_tools_are_installed_by_their_packages(absent: list[str], package
 def test_no_package_starts_a_service() -> None:
     services = {"etcd-server", "containerd", "docker.io", "prometheus"}
     assert services.isdisjoint(packages_for(preflight.INSTALLABLE))
-
-
-MOUNTINFO = """\
-24 30 0:22 / /sys rw,nosuid - sysfs sysfs rw
-33 24 0:28 / /sys/fs/cgroup/unified rw,nosuid shared:10 - cgroup2 cgroup2 rw
-35 24 0:30 / /sys/fs/cgroup/cpu,cpuacct rw,nosuid shared:12 master:3 - cgroup cgroup rw,cpu,cpuacct
-"""
-
-
-def test_both_generations_of_control_groups_are_found() -> None:
-    found = {str(mount): kind for mount, kind in cgroups.hierarchies(MOUNTINFO).items()}
-    assert found == {"/sys/fs/cgroup/unified": "cgroup2", "/sys/fs/cgroup/cpu,cpuacct": "cgroup"}
