@@ -140,15 +140,23 @@ def apply_crd(server: Api, manifest: Object) -> Object:
 
 
 def wait_for_crd(server: Api) -> Object:
-    """The CRD once it is established and its names are accepted."""
+    """The CRD once it is established and its objects can be listed."""
     path = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{api.PLURAL}.{api.GROUP}"
 
     def established() -> Object | None:
         crd: Object = server.call("GET", path)
         conditions = {entry["type"]: entry["status"] for entry in crd["status"]["conditions"] or []}
-        return crd if conditions.get("Established") == "True" else None
+        return crd if conditions.get("Established") == "True" and _served(server) else None
 
     return eventually(established)
+
+
+def _served(server: Api) -> bool:
+    try:
+        server.call("GET", COLLECTION.format(namespace="default"))
+    except Refused:
+        return False
+    return True
 
 
 def eventually(probe: Callable[[], T | None], seconds: float = 20.0) -> T:
