@@ -231,6 +231,7 @@ class Snapshot:
     collections: tuple[Collection, ...] = ()
     replicas: tuple[Replica, ...] = ()
     segments: tuple[Segment, ...] = ()
+    placement_coverage: float = 1.0  # share of the loaded collections whose replicas and segments were read
     traffic: Traffic = field(default_factory=Traffic)
     settings: Mapping[str, EtcdSetting] = field(default_factory=dict)  # by normalised key; empty when etcd was not read
     settings_readable: bool = False

@@ -1,0 +1,205 @@
+"""A thin client of a Milvus proxy: the few read calls an observation is made of.
+
+It uses pymilvus's generated service over a gRPC channel of its own, and not its MilvusClient: that one repeats a failed
+call for minutes, keeps state between databases and knows no call for system_info. Here every call is one request with
+a deadline, the database travels with the call, and credentials and certificates stay in memory. Checked against 2.3.5;
+the messages are the same from 2.3 to 2.6.
+"""
+
+from __future__ import annotations
+
+import base64
+import enum
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import grpc  # type: ignore[import-untyped]
+from pymilvus.grpc_gen import common_pb2, milvus_pb2, milvus_pb2_grpc
+
+from milvus_tuning.errors import ObserveError
+
+DEFAULT_PORT = 19530
+LARGEST_REPLY_BYTES = 64 * 1024 * 1024  # about a million segments; more is not a cluster this can be read from
+_NOT_LOADED = 101  # merr.ErrCollectionNotLoaded
+_NOT_FOUND = 100  # merr.ErrCollectionNotFound
+_OPTIONS = (
+    ("grpc.max_receive_message_length", LARGEST_REPLY_BYTES),
+    ("grpc.initial_reconnect_backoff_ms", 500),
+    ("grpc.max_reconnect_backoff_ms", 5_000),  # gRPC's own 120 s would outlast the outage
+    ("grpc.enable_http_proxy", 0),  # the environment does not decide where credentials go
+)
+
+
+class MilvusFailure(enum.StrEnum):
+    """What kind of trouble it was."""
+
+    UNREACHABLE = "Unreachable"
+    CREDENTIALS_REJECTED = "CredentialsRejected"
+    PERMISSION_DENIED = "PermissionDenied"
+    NOT_LOADED = "NotLoaded"
+    REFUSED = "Refused"
+
+
+class MilvusError(ObserveError):
+    """A call to Milvus failed."""
+
+    def __init__(self, message: str, failure: MilvusFailure) -> None:
+        super().__init__(message)
+        self.failure = failure
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MilvusTls:
+    """What an https address must prove: authority_pem is a PEM bundle (None: the usual ones), server_name the name."""
+
+    authority_pem: str | None = None
+    server_name: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MilvusNode:
+    """A process of the cluster as system_info names it. ip is without the port."""
+
+    node_id: int
+    role: str
+    ip: str
+    cpu_core_count: int | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LoadedCollection:
+    """A collection that is loaded or being loaded."""
+
+    collection_id: int
+    name: str
+    load_percent: int
+
+
+class MilvusClient:
+    """A connection to one Milvus cluster, through its proxy. May be used from several threads."""
+
+    def __init__(
+        self, uri: str, *, token: str | None = None, tls: MilvusTls | None = None, timeout_seconds: float = 5.0
+    ) -> None:
+        self.uri = uri
+        self._timeout_seconds = timeout_seconds
+        self._credentials = (("authorization", base64.b64encode(token.encode()).decode()),) if token else ()
+        self._channel = _channel(uri, tls)
+        self._stub = milvus_pb2_grpc.MilvusServiceStub(self._channel)
+
+    def version(self) -> str:
+        """The server's version in its own words, such as v2.3.5."""
+        return str(self._call("GetVersion", milvus_pb2.GetVersionRequest()).version)
+
+    def databases(self) -> tuple[str, ...]:
+        """The names of all databases."""
+        return tuple(self._call("ListDatabases", milvus_pb2.ListDatabasesRequest()).db_names)
+
+    def loaded_collections(self, database: str) -> tuple[LoadedCollection, ...]:
+        """The collections of a database that are loaded, wholly or in part, in the order of their names."""
+        request = milvus_pb2.ShowCollectionsRequest(db_name=database, type=milvus_pb2.ShowType.InMemory)
+        answer = self._call("ShowCollections", request, database=database)
+        columns = zip(answer.collection_ids, answer.collection_names, answer.inMemory_percentages, strict=True)
+        found = (LoadedCollection(collection_id=key, name=name, load_percent=share) for key, name, share in columns)
+        return tuple(sorted(found, key=lambda collection: collection.name))
+
+    def replicas(self, database: str, collection_id: int) -> list[milvus_pb2.ReplicaInfo]:
+        """The ReplicaInfo messages of a loaded collection."""
+        request = milvus_pb2.GetReplicasRequest(collectionID=collection_id, with_shard_nodes=True, db_name=database)
+        return list(self._call("GetReplicas", request, database=database).replicas)
+
+    def segments(self, database: str, collection: str) -> list[milvus_pb2.QuerySegmentInfo]:
+        """The QuerySegmentInfo messages of a loaded collection: where each segment is served, in reality."""
+        request = milvus_pb2.GetQuerySegmentInfoRequest(dbName=database, collectionName=collection)
+        return list(self._call("GetQuerySegmentInfo", request, database=database).infos)
+
+    def nodes(self) -> tuple[MilvusNode, ...]:
+        """Every process that answers the coordinators now, from system_info."""
+        request = milvus_pb2.GetMetricsRequest(request='{"metric_type":"system_info"}')
+        answer = self._call("GetMetrics", request)
+        try:
+            infos = [node["infos"] for node in json.loads(answer.response)["nodes_info"]]
+            return tuple(_node(info) for info in infos if not info.get("has_error"))
+        except (ValueError, KeyError, TypeError) as error:
+            raise MilvusError(f"{self._where('GetMetrics')} gave no system_info", MilvusFailure.REFUSED) from error
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._channel.close()
+
+    def _call(self, method: str, request: object, *, database: str = "") -> Any:  # noqa: ANN401
+        call: Callable[..., Any] = getattr(self._stub, method)
+        metadata = (*self._credentials, *((("dbname", database),) if database else ()))
+        try:
+            answer = call(request, timeout=self._timeout_seconds, metadata=metadata)
+        except grpc.RpcError as error:
+            raise _transport_error(self._where(method), error) from error
+        self._check(method, answer.status)
+        return answer
+
+    def _check(self, method: str, status: common_pb2.Status) -> None:
+        """Raise what the status of a reply says; code is the newer field, error_code the one of 2.2 and before."""
+        if status.code == 0 and status.error_code == common_pb2.Success:
+            return
+        reason = status.reason or f"code {status.code or status.error_code}"
+        raise MilvusError(f"{self._where(method)} refused: {reason}", _status_failure(status))
+
+    def _where(self, method: str) -> str:
+        return f"Milvus at {self.uri}, {method},"
+
+
+def _channel(uri: str, tls: MilvusTls | None) -> grpc.Channel:
+    parts = urlsplit(uri)
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    address = f"{host}:{parts.port or DEFAULT_PORT}"
+    if parts.scheme != "https":
+        return grpc.insecure_channel(address, options=_OPTIONS)
+    tls = tls or MilvusTls()
+    authority = tls.authority_pem.encode() if tls.authority_pem else None
+    names = (("grpc.ssl_target_name_override", tls.server_name),) if tls.server_name else ()
+    return grpc.secure_channel(address, grpc.ssl_channel_credentials(authority), options=(*_OPTIONS, *names))
+
+
+def _transport_error(where: str, error: grpc.RpcError) -> MilvusError:
+    code, details = error.code(), error.details()
+    if code is grpc.StatusCode.UNAUTHENTICATED:
+        return MilvusError(f"{where} rejected the credentials: {details}", MilvusFailure.CREDENTIALS_REJECTED)
+    if code is grpc.StatusCode.PERMISSION_DENIED:
+        return MilvusError(f"{where} is not allowed: {details}", MilvusFailure.PERMISSION_DENIED)
+    if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED):
+        return MilvusError(f"{where} does not answer: {details}", MilvusFailure.UNREACHABLE)
+    return MilvusError(f"{where} failed ({code.name}): {details}", MilvusFailure.REFUSED)
+
+
+def _status_failure(status: common_pb2.Status) -> MilvusFailure:
+    reason = status.reason.lower()
+    if status.code in (_NOT_LOADED, _NOT_FOUND) or "not loaded" in reason:
+        return MilvusFailure.NOT_LOADED
+    if status.error_code == common_pb2.PermissionDenied or "permission deny" in reason:
+        return MilvusFailure.PERMISSION_DENIED
+    if "auth check failure" in reason or "unauthenticated" in reason:
+        return MilvusFailure.CREDENTIALS_REJECTED
+    if "not ready" in reason or "not healthy" in reason or "service unavailable" in reason:
+        return MilvusFailure.UNREACHABLE
+    return MilvusFailure.REFUSED
+
+
+def _node(info: dict[str, Any]) -> MilvusNode:
+    hardware = info.get("hardware_infos") or {}
+    cores = hardware.get("cpu_core_count")
+    return MilvusNode(
+        node_id=int(info["id"]),
+        role=str(info.get("type", "")),
+        ip=host_of(str(hardware.get("ip", ""))),
+        cpu_core_count=int(cores) if cores else None,
+    )
+
+
+def host_of(address: str) -> str:
+    """The host of `10.0.0.1:21123`, `[fd00::1]:21123` or a bare address."""
+    if address.startswith("["):
+        return address[1:].partition("]")[0]
+    return address if address.count(":") > 1 else address.partition(":")[0]

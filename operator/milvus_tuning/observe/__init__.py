@@ -1,0 +1,176 @@
+"""Observe: Kubernetes, Milvus, Prometheus and etcd become one frozen Snapshot.
+
+First Kubernetes says what the target is and where the rest can be found; then the other sources are read beside each
+other, each within the same budget. A source that is silent, slow or refuses becomes a Problem in the snapshot and takes
+nothing of the others along.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from datetime import datetime
+from typing import Final, TypeVar
+
+from kubernetes.client import ApiClient
+
+from milvus_tuning.api import MilvusTuningSpec, PrometheusConnection
+from milvus_tuning.clients.connect import ClusterConnections, Connector
+from milvus_tuning.clients.etcd import EtcdClient
+from milvus_tuning.clients.kube import KubeReader
+from milvus_tuning.clients.milvus import MilvusClient
+from milvus_tuning.clients.podmetrics import read_node_ids
+from milvus_tuning.clients.prometheus import PrometheusClient
+from milvus_tuning.observe.assemble import Readings, assemble
+from milvus_tuning.observe.etcd import EtcdFacts, read_etcd
+from milvus_tuning.observe.kube import observe_target
+from milvus_tuning.observe.milvus import MilvusFacts, read_milvus
+from milvus_tuning.observe.prometheus import Measurements, measure
+from milvus_tuning.observe.target import Target, TargetUnusable
+from milvus_tuning.settings import Settings
+from milvus_tuning.snapshot import Problem, ProblemKind, Snapshot
+
+SOURCE_THREADS: Final = 12  # three sources for four objects observed at once
+QUERY_THREADS: Final = 16
+POD_TIMEOUT_SECONDS: Final = 2.0
+_T = TypeVar("_T")
+
+__all__ = ["Observer"]
+
+
+class Observer:
+    """Takes snapshots. May be used from several threads.
+
+    api_client is the process's own; settings.request_timeout_seconds is the budget of the sources in one pass.
+    """
+
+    def __init__(self, api_client: ApiClient, settings: Settings) -> None:
+        self._reader = KubeReader(api_client, timeout_seconds=settings.request_timeout_seconds)
+        self._connector = Connector(self._reader, settings)
+        self._budget_seconds = settings.request_timeout_seconds
+        self._sources = ThreadPoolExecutor(SOURCE_THREADS, thread_name_prefix="observe")
+        self._queries = ThreadPoolExecutor(QUERY_THREADS, thread_name_prefix="query")
+        self._lock = threading.Lock()
+        self._latest: dict[tuple[str, str], tuple[MilvusTuningSpec, ClusterConnections]] = {}
+
+    def observe(self, namespace: str, spec: MilvusTuningSpec, now: datetime) -> Snapshot:
+        """The facts of one cluster. Trouble with any source is in the snapshot's problems.
+
+        Raises KubeError, an ObserveError, where the Kubernetes API itself does not answer.
+        """
+        try:
+            target = observe_target(self._reader, namespace, spec.target_ref)
+        except TargetUnusable as unusable:
+            return Snapshot(taken_at=now, problems=(unusable.problem,))
+        return assemble(self._read(target, self._connect(namespace, spec, target), spec), now)
+
+    def connections(self, namespace: str, spec: MilvusTuningSpec) -> ClusterConnections:
+        """The connections that the last observation of this target used; made now where there was none.
+
+        Raises TargetUnusable's problem as connections of that problem: no client is made for an unknown target.
+        """
+        with self._lock:
+            known = self._latest.get(_key(namespace, spec))
+        if known is not None and known[0] == spec:
+            return known[1]
+        try:
+            target = observe_target(self._reader, namespace, spec.target_ref)
+        except TargetUnusable as unusable:
+            return ClusterConnections(milvus=unusable.problem, prometheus=None, etcd=unusable.problem, root_path="")
+        return self._connect(namespace, spec, target)
+
+    def close(self) -> None:
+        """Close all connections; an observation under way ends with problems."""
+        self._sources.shutdown(wait=False, cancel_futures=True)
+        self._queries.shutdown(wait=False, cancel_futures=True)
+        self._connector.close()
+
+    def _connect(self, namespace: str, spec: MilvusTuningSpec, target: Target) -> ClusterConnections:
+        made = self._connector.connect(namespace, spec, target.found)
+        with self._lock:
+            self._latest[_key(namespace, spec)] = (spec, made)
+        return made
+
+    def _read(self, target: Target, connections: ClusterConnections, spec: MilvusTuningSpec) -> Readings:
+        deadline = time.monotonic() + self._budget_seconds
+        pending = (
+            self._sources.submit(self._read_milvus, connections),
+            self._sources.submit(self._measure, target, connections, spec),
+            self._sources.submit(_read_etcd, target, connections),
+        )
+        milvus = _result(pending[0], deadline, lambda text: MilvusFacts(problems=(_late_milvus(text),)))
+        metrics = _result(pending[1], deadline, lambda text: Measurements(problems=(_late_prometheus(text),)))
+        etcd = _result(pending[2], deadline, lambda text: EtcdFacts(problems=(_late_etcd(text),)))
+        said = self._said_by_pod(target, metrics)
+        return Readings(target=target, milvus=milvus, metrics=metrics, etcd=etcd, said_by_pod=said)
+
+    def _read_milvus(self, connections: ClusterConnections) -> MilvusFacts:
+        if isinstance(connections.milvus, MilvusClient):
+            return read_milvus(connections.milvus, budget_seconds=self._budget_seconds * 0.8)
+        return MilvusFacts(problems=(connections.milvus,))
+
+    def _measure(self, target: Target, connections: ClusterConnections, spec: MilvusTuningSpec) -> Measurements:
+        declared = spec.connections.prometheus if spec.connections else None
+        match connections.prometheus, declared:
+            case PrometheusClient() as client, PrometheusConnection() as connection:
+                return measure(client, connection, target, self._queries)
+            case Problem() as problem, _:
+                return Measurements(problems=(problem,))
+            case _:
+                return Measurements()
+
+    def _said_by_pod(self, target: Target, metrics: Measurements) -> Mapping[str, frozenset[int]]:
+        """The node ids in each pod's own metrics: through Prometheus, else from the pod itself.
+
+        A pod that Prometheus gives two ids for is asked too: the older one of a restarted container may linger there.
+        """
+        said = {pod: measures.node_ids for pod, measures in metrics.nodes.items() if len(measures.node_ids) == 1}
+        ports = dict(target.metrics_ports)
+        asked = {
+            node.pod: self._queries.submit(
+                read_node_ids, node.ip, port=ports[node.pod], timeout_seconds=POD_TIMEOUT_SECONDS
+            )
+            for node in target.query_nodes
+            if node.pod not in said and node.ready and node.ip
+        }
+        return said | {pod: future.result() for pod, future in asked.items()}
+
+
+def _read_etcd(target: Target, connections: ClusterConnections) -> EtcdFacts:
+    match connections.etcd:
+        case EtcdClient() as client:
+            pod_ips = frozenset(node.ip for node in target.query_nodes if node.ip)
+            root_path, meta_path = connections.root_path, connections.meta_path
+            return read_etcd(client, root_path=root_path, meta_path=meta_path, pod_ips=pod_ips)
+        case Problem() as problem:
+            return EtcdFacts(problems=(problem,))
+        case None:
+            return EtcdFacts()
+
+
+def _result(future: Future[_T], deadline: float, otherwise: Callable[[str], _T]) -> _T:
+    """The result, or what stands for it when the source did not keep to the budget."""
+    try:
+        return future.result(timeout=max(0.0, deadline - time.monotonic()))
+    except FutureTimeoutError:
+        future.cancel()
+        return otherwise("did not answer within the time of one pass")
+
+
+def _late_milvus(text: str) -> Problem:
+    return Problem(kind=ProblemKind.MILVUS_UNREACHABLE, message=f"Milvus {text}")
+
+
+def _late_prometheus(text: str) -> Problem:
+    return Problem(kind=ProblemKind.PROMETHEUS_UNREACHABLE, message=f"Prometheus {text}")
+
+
+def _late_etcd(text: str) -> Problem:
+    return Problem(kind=ProblemKind.ETCD_UNREACHABLE, message=f"etcd {text}")
+
+
+def _key(namespace: str, spec: MilvusTuningSpec) -> tuple[str, str]:
+    return (namespace, f"{spec.target_ref.kind}/{spec.target_ref.name}")

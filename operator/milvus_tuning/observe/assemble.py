@@ -1,0 +1,105 @@
+"""From the readings of the sources to one Snapshot. Pure: no client, no clock."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from milvus_tuning.clients.milvus import MilvusNode
+from milvus_tuning.observe.etcd import EtcdFacts
+from milvus_tuning.observe.identity import identity_problems, node_ids_by_pod
+from milvus_tuning.observe.milvus import MilvusFacts, query_nodes
+from milvus_tuning.observe.prometheus import Measurements, NodeMeasures
+from milvus_tuning.observe.target import Target
+from milvus_tuning.snapshot import Collection, Problem, QueryNode, Snapshot
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Readings:
+    """What the sources gave in one pass. said_by_pod: node ids by pod, as the pods' own metrics have them."""
+
+    target: Target
+    milvus: MilvusFacts = field(default_factory=MilvusFacts)
+    metrics: Measurements = field(default_factory=Measurements)
+    etcd: EtcdFacts = field(default_factory=EtcdFacts)
+    said_by_pod: Mapping[str, frozenset[int]] = field(default_factory=dict)
+    problems: tuple[Problem, ...] = ()
+
+
+def assemble(readings: Readings, taken_at: datetime) -> Snapshot:
+    """The snapshot of one pass."""
+    target, milvus = readings.target, readings.milvus
+    nodes = query_nodes(milvus.nodes or ())
+    unknown = identity_problems(target.query_nodes, nodes, readings.said_by_pod) if milvus.nodes is not None else ()
+    return Snapshot(
+        taken_at=taken_at,
+        workload=replace(target.workload, serving_count=_serving_count(target, milvus)),
+        milvus_version=milvus.version,
+        query_nodes=_query_nodes(readings, nodes),
+        collections=_collections(readings),
+        replicas=milvus.replicas,
+        segments=milvus.segments,
+        placement_coverage=milvus.coverage,
+        traffic=readings.metrics.traffic,
+        settings=readings.etcd.settings,
+        settings_readable=readings.etcd.root_path is not None,
+        owned_keys=readings.etcd.owned_keys,
+        etcd_root_path=readings.etcd.root_path,
+        freezes=(*target.freezes, *milvus.freezes, *readings.metrics.freezes),
+        problems=(
+            *target.problems,
+            *readings.problems,
+            *milvus.problems,
+            *readings.metrics.problems,
+            *readings.etcd.problems,
+            *unknown,
+        ),
+    )
+
+
+def _serving_count(target: Target, milvus: MilvusFacts) -> int | None:
+    """QueryNodes that Milvus counts as members, on pods of the target that stay; those of StreamingNodes fall away."""
+    if milvus.nodes is None:
+        return None
+    staying = {node.ip for node in target.query_nodes if not node.terminating}
+    return len({node.ip for node in query_nodes(milvus.nodes)} & staying)
+
+
+def _query_nodes(readings: Readings, nodes: tuple[MilvusNode, ...]) -> tuple[QueryNode, ...]:
+    ids = node_ids_by_pod(readings.target.query_nodes, nodes, readings.said_by_pod)
+    cores = {node.node_id: node.cpu_core_count for node in nodes}
+    return tuple(
+        _measured(pod, ids.get(pod.pod), readings.metrics.nodes.get(pod.pod, NodeMeasures()), cores)
+        for pod in readings.target.query_nodes
+    )
+
+
+def _measured(
+    pod: QueryNode, node_id: int | None, measures: NodeMeasures, cores: Mapping[int, int | None]
+) -> QueryNode:
+    return replace(
+        pod,
+        node_id=node_id,
+        resident_memory_bytes=measures.resident_memory_bytes,
+        loaded_bytes=measures.loaded_bytes,
+        cpu_cores=measures.cpu_cores,
+        read_concurrency=measures.read_concurrency,
+        queue_latency_milliseconds=measures.queue_latency_milliseconds,
+        read_concurrency_cap=None if node_id is None else cores.get(node_id),
+    )
+
+
+def _collections(readings: Readings) -> tuple[Collection, ...]:
+    found = readings.milvus.collections
+    names = Counter(collection.name for collection in found)
+    return tuple(
+        replace(
+            collection,
+            searches_per_second=readings.metrics.collection(
+                collection.database, collection.name, unique=names[collection.name] == 1
+            ),
+        )
+        for collection in found
+    )

@@ -1,0 +1,114 @@
+"""Where Milvus and its etcd are, read from the install's own configuration.
+
+Milvus merges default.yaml, then user.yaml, over its built-in milvus.yaml; environment variables beat the files. Only
+the few keys that lead to etcd are read: etcd.endpoints, etcd.rootPath, etcd.metaSubPath, etcd.ssl.enabled, and
+common.security.tlsMode for the scheme of the proxy.
+
+Names in that file are meant for the pods of its namespace. `my-etcd` and `my-etcd-0.my-etcd-headless` are completed
+with it when their last part is a Service there; everything else is taken as it stands.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import yaml
+
+from milvus_tuning.catalogue import normalised
+from milvus_tuning.clients.connect import DEFAULT_META_PATH, DEFAULT_ROOT_PATH, Found
+from milvus_tuning.clients.kube import Service
+from milvus_tuning.clients.milvus import DEFAULT_PORT
+
+MILVUS_PORT_NAME = "milvus"
+FILES = ("milvus.yaml", "default.yaml", "user.yaml")  # later ones win
+_ENVIRONMENT_PREFIX = "milvusconf"  # MILVUS_CONF_ETCD_ROOTPATH, in the spelling that Milvus matches by
+
+Flat = Mapping[str, Any]
+
+
+def flat_config(files: Iterable[str], environment: Mapping[str, str]) -> dict[str, Any]:
+    """All values by normalised key (`etcdrootpath`); later files win over earlier ones, the environment over all.
+
+    A file that is not a mapping counts as empty: Milvus itself would not start from it.
+    """
+    values: dict[str, Any] = {}
+    for text in files:
+        try:
+            tree = yaml.safe_load(text)
+        except yaml.YAMLError:
+            continue
+        if isinstance(tree, Mapping):
+            values |= flattened(tree)
+    return values | {normalised(name).removeprefix(_ENVIRONMENT_PREFIX): text for name, text in environment.items()}
+
+
+def flattened(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A tree of settings by normalised key; lists stay whole."""
+    values: dict[str, Any] = {}
+    for name, value in tree.items():
+        key = normalised(prefix + str(name))
+        if isinstance(value, Mapping):
+            values |= flattened(value, key)
+        else:
+            values[key] = value
+    return values
+
+
+def found_addresses(
+    config: Flat,
+    services: Iterable[Service],
+    *,
+    namespace: str,
+    milvus_service: str,
+    root_path: str = DEFAULT_ROOT_PATH,
+) -> Found:
+    """The addresses in a configuration; root_path is what holds where the configuration names none."""
+    by_name = {service.metadata.name: service for service in services}
+    secure = _truth(config.get("etcdsslenabled"))
+    names = frozenset(by_name)
+    endpoints = (complete(endpoint, namespace, names) for endpoint in endpoints_of(config.get("etcdendpoints")))
+    return Found(
+        milvus_address=milvus_address(by_name.get(milvus_service), namespace),
+        milvus_tls=str(config.get("commonsecuritytlsmode", "0")) in {"1", "2"},
+        etcd_endpoints=tuple(f"https://{endpoint}" if secure else endpoint for endpoint in endpoints),
+        root_path=str(config.get("etcdrootpath") or root_path),
+        meta_path=str(config.get("etcdmetasubpath") or DEFAULT_META_PATH),
+    )
+
+
+def milvus_address(service: Service | None, namespace: str) -> str | None:
+    """host:port of the Service that leads to the proxies, or None where there is no such Service or port."""
+    if service is None:
+        return None
+    ports = [port for port in service.spec.ports or () if MILVUS_PORT_NAME in (port.name, port.target_port)]
+    ports = ports or [port for port in service.spec.ports or () if port.port == DEFAULT_PORT]
+    return f"{service.metadata.name}.{namespace}.svc:{ports[0].port}" if ports else None
+
+
+def endpoints_of(value: object) -> tuple[str, ...]:
+    """The endpoints in a list or in text with commas, without scheme."""
+    parts = value if isinstance(value, list) else str(value or "").split(",")
+    stripped = (str(part).strip().removeprefix("http://").removeprefix("https://").rstrip("/") for part in parts)
+    return tuple(part for part in stripped if part)
+
+
+def complete(endpoint: str, namespace: str, services: frozenset[str]) -> str:
+    """The endpoint as it must be written outside its namespace: `my-etcd:2379` becomes `my-etcd.milvus.svc:2379`."""
+    host, colon, port = endpoint.rpartition(":") if ":" in endpoint else (endpoint, "", "")
+    if _is_address(host) or host.rpartition(".")[2] not in services:
+        return endpoint
+    return f"{host}.{namespace}.svc{colon}{port}"
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        return False
+    return True
+
+
+def _truth(value: object) -> bool:
+    return str(value).lower() == "true"

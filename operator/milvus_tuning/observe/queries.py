@@ -1,0 +1,239 @@
+"""Every PromQL expression that the operator asks, in one table.
+
+One expression per number for the whole cluster, never one per pod. Placeholders:
+
+    $nodes $proxies $coordinators   label matchers that pick the pods of this cluster, with the user's own matchers
+    $pod                            the label that holds the pod's name
+    $window                         length of a rate or average, such as 30s
+
+The window follows the scrape interval, which nobody tells: SAMPLES counts the samples of two minutes, and four
+intervals are taken, at least 30 s and at most 300 s. Scraped every 2 s: 30 s; every 15 s: 60 s; every 30 s: 120 s.
+
+Two Prometheis behind one address give every series twice. So each expression first takes the maximum over what tells
+the copies apart (`max by` the labels of Milvus itself) and sums afterwards.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from string import Template
+
+from milvus_tuning.api import PrometheusLabels
+
+COUNTED_SECONDS = 120
+SHORTEST_WINDOW_SECONDS = 30
+LONGEST_WINDOW_SECONDS = 300
+INTERVALS_PER_WINDOW = 4  # Prometheus's own advice for rate(): two samples must remain when one scrape fails
+MATCHES_NOTHING = "^$"
+
+_SEARCH = 'query_type=~"search|hybrid_search"'
+_READS = 'function_name=~"Search|HybridSearch|Query"'
+# Outcomes that are no failure of the server: begun, finished well, repeated by the proxy, or the caller's mistake.
+_NO_FAILURE = 'status!~"total|success|retry|fail_input|rejected_user"'
+_PROXY_SERIES = "$pod, node_id, db_name, collection_name"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Query:
+    """An expression and what its result means.
+
+    zero_when_absent: a counter or gauge vector of Milvus has no series before its first event, so where the pod is
+    scraped and no series is there, the number is a true 0. Everywhere else absent is missing.
+    """
+
+    name: str
+    template: str
+    meaning: str
+    unit: str
+    source: str
+    zero_when_absent: bool = False
+
+    def expression(self, selectors: Selectors, window_seconds: int) -> str:
+        """The PromQL text for one cluster."""
+        return Template(self.template).substitute(
+            nodes=selectors.nodes,
+            proxies=selectors.proxies,
+            coordinators=selectors.coordinators,
+            pod=selectors.pod_label,
+            window=f"{window_seconds}s",
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Selectors:
+    """Label matchers of one cluster, ready to be put between braces, and the pod label."""
+
+    nodes: str
+    proxies: str
+    coordinators: str
+    pod_label: str
+
+
+NODE_AGE = Query(
+    name="node_age",
+    template="time() - min by ($pod) (timestamp(process_resident_memory_bytes{$nodes}))",
+    meaning="time since a QueryNode was last scraped, by Prometheus's own clock",
+    unit="s",
+    source="Go process collector, all versions",
+)
+PROXY_AGE = Query(
+    name="proxy_age",
+    template="time() - min by ($pod) (timestamp(process_resident_memory_bytes{$proxies}))",
+    meaning="time since a proxy was last scraped",
+    unit="s",
+    source="Go process collector, all versions",
+)
+SAMPLES = Query(
+    name="samples",
+    template=f"max(count_over_time(process_resident_memory_bytes{{$nodes}}[{COUNTED_SECONDS}s]))",
+    meaning="samples of a series within two minutes, from which the scrape interval follows",
+    unit="1",
+    source="Go process collector, all versions",
+)
+NODE_ID = Query(
+    name="node_id",
+    template='max by ($pod, node_id) (milvus_num_node{$nodes,role_name="querynode"})',
+    meaning="Milvus node ids that a pod itself says it runs",
+    unit="1",
+    source="milvus_num_node, all versions",
+)
+RESIDENT_MEMORY = Query(
+    name="resident_memory",
+    template="max by ($pod) (process_resident_memory_bytes{$nodes})",
+    meaning="resident memory of a QueryNode",
+    unit="bytes",
+    source="Go process collector, all versions",
+)
+LOADED_BYTES = Query(
+    name="loaded_bytes",
+    template="sum by ($pod) (max by ($pod, node_id, collection_id, segment_state) "
+    "(milvus_querynode_entity_size{$nodes}))",
+    meaning="size of the segments that a QueryNode has loaded",
+    unit="bytes",
+    source="milvus_querynode_entity_size, all versions (segment_num counts wrongly on 2.3.5 and is not used)",
+    zero_when_absent=True,
+)
+CPU = Query(
+    name="cpu",
+    template="max by ($pod) (rate(process_cpu_seconds_total{$nodes}[$window]))",
+    meaning="CPU that a QueryNode uses",
+    unit="cores",
+    source="Go process collector, all versions",
+)
+READ_CONCURRENCY = Query(
+    name="read_concurrency",
+    template="max by ($pod) (avg_over_time(milvus_querynode_read_task_concurrency{$nodes}[$window]))",
+    meaning="read tasks that run at once in a QueryNode, averaged over the window",
+    unit="tasks",
+    source="milvus_querynode_read_task_concurrency, all versions",
+)
+QUEUE_LATENCY = Query(
+    name="queue_latency",
+    template=f"sum by ($pod) (rate(milvus_querynode_sq_queue_latency_sum{{$nodes,{_SEARCH}}}[$window]))"
+    f" / sum by ($pod) (rate(milvus_querynode_sq_queue_latency_count{{$nodes,{_SEARCH}}}[$window]))",
+    meaning="mean wait of a search task in a QueryNode before it runs",
+    unit="ms",
+    source="milvus_querynode_sq_queue_latency, all versions",
+)
+SEARCHES = Query(
+    name="searches",
+    template=f"sum(max by ({_PROXY_SERIES}, function_name)"
+    f' (rate(milvus_proxy_req_count{{$proxies,status="total",{_READS}}}[$window])))',
+    meaning="searches and queries that clients send",
+    unit="1/s",
+    source="milvus_proxy_req_count; status total is counted beside the outcomes, so it alone is the number of requests",
+    zero_when_absent=True,
+)
+FAILED = Query(
+    name="failed",
+    template=f"sum(max by ({_PROXY_SERIES}, function_name, status, cause)"
+    f" (rate(milvus_proxy_req_count{{$proxies,{_NO_FAILURE},{_READS}}}[$window])))",
+    meaning="searches and queries that did not succeed, for a reason that is not the caller's",
+    unit="1/s",
+    source="milvus_proxy_req_count; outcomes: fail, abandon (2.3), cancel, rejected (2.4), fail_system (2.6.18)",
+    zero_when_absent=True,
+)
+P99 = Query(
+    name="p99",
+    template="histogram_quantile(0.99, sum by (le) (max by "
+    f"({_PROXY_SERIES}, query_type, le) (rate(milvus_proxy_sq_latency_bucket{{$proxies,{_SEARCH}}}[$window]))))",
+    meaning="99 of 100 searches are answered within; buckets are powers of two, so it is exact to a factor of two only",
+    unit="ms",
+    source="milvus_proxy_sq_latency, all versions",
+)
+MEAN_LATENCY = Query(
+    name="mean_latency",
+    template=f"sum(rate(milvus_proxy_sq_latency_sum{{$proxies,{_SEARCH}}}[$window]))"
+    f" / sum(rate(milvus_proxy_sq_latency_count{{$proxies,{_SEARCH}}}[$window]))",
+    meaning="mean latency of a search at the proxies",
+    unit="ms",
+    source="milvus_proxy_sq_latency, all versions",
+)
+COLLECTION_SEARCHES = Query(
+    name="collection_searches",
+    template="sum by (db_name, collection_name) (max by "
+    f"({_PROXY_SERIES}, query_type) (rate(milvus_proxy_collection_sq_latency_count{{$proxies,{_SEARCH}}}[$window])))",
+    meaning="searches per collection; db_name is there from 2.6",
+    unit="1/s",
+    source="milvus_proxy_collection_sq_latency, all versions",
+    zero_when_absent=True,
+)
+QUOTA_STATES = Query(
+    name="quota_states",
+    template="max by (quota_states) (milvus_rootcoord_quota_states{$coordinators}) > 0",
+    meaning="quota states in force, such as MemoryQuotaExhausted",
+    unit="1",
+    source="milvus_rootcoord_quota_states, all versions",
+)
+
+FIRST = (NODE_AGE, PROXY_AGE, SAMPLES, NODE_ID)  # independent of the window
+SECOND = (
+    RESIDENT_MEMORY,
+    LOADED_BYTES,
+    CPU,
+    READ_CONCURRENCY,
+    QUEUE_LATENCY,
+    SEARCHES,
+    FAILED,
+    P99,
+    MEAN_LATENCY,
+    COLLECTION_SEARCHES,
+    QUOTA_STATES,
+)
+QUERIES = (*FIRST, *SECOND)
+
+
+def selectors(
+    namespace: str,
+    labels: PrometheusLabels,
+    matchers: Mapping[str, str],
+    *,
+    nodes: Iterable[str],
+    proxies: Iterable[str],
+    coordinators: Iterable[str],
+) -> Selectors:
+    """The matchers of one cluster: exactly these pods, in this namespace, with the user's own labels."""
+    fixed = [f"{labels.namespace}={_quoted(namespace)}"]
+    fixed += [f"{name}={_quoted(value)}" for name, value in sorted(matchers.items())]
+
+    def of(pods: Iterable[str]) -> str:
+        pattern = "|".join(re.escape(pod) for pod in sorted(pods)) or MATCHES_NOTHING
+        return ",".join([*fixed, f"{labels.pod}=~{_quoted(pattern)}", f'{labels.pod}!=""'])
+
+    return Selectors(nodes=of(nodes), proxies=of(proxies), coordinators=of(coordinators), pod_label=labels.pod)
+
+
+def window_seconds(samples: float | None) -> int:
+    """The window for a series with this many samples in two minutes: 60 give 30 s, 8 give 60 s, 4 give 120 s."""
+    if not samples or samples < 1:
+        return LONGEST_WINDOW_SECONDS
+    window = round(INTERVALS_PER_WINDOW * COUNTED_SECONDS / samples)
+    return min(max(window, SHORTEST_WINDOW_SECONDS), LONGEST_WINDOW_SECONDS)
+
+
+def _quoted(text: str) -> str:
+    """A PromQL string: nothing in it can end it early."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'
