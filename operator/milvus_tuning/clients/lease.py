@@ -70,7 +70,7 @@ class OperatorLease:
 
     def held(self) -> bool:
         """Whether we may write now."""
-        return self._monotonic() < self._held_until
+        return not self._stop.is_set() and self._monotonic() < self._held_until
 
     def require(self) -> None:
         """Raise LeaseLost unless we may write now."""
@@ -86,13 +86,11 @@ class OperatorLease:
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop writing at once, then let the Lease go so that a successor need not wait."""
+        """Stop writing at once, then let the Lease go so that a successor need not wait. It cannot be started again."""
         self._stop.set()
         if self._thread is not None:
             self._thread.join()
-        was_held, self._held_until = self.held(), float("-inf")
-        if was_held:
-            self._release()
+        self._release()
 
     def try_once(self) -> None:
         """Acquire or renew once, as the thread does over and over."""
@@ -109,7 +107,10 @@ class OperatorLease:
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            self.try_once()
+            try:
+                self.try_once()
+            except Exception:  # a dead thread would be silent for ever; unrenewed, the right to write ends by itself
+                _log.exception("lease not renewed", extra={"lease": self._name})
             self._stop.wait(self._interval_seconds)
 
     def _acquire_or_renew(self) -> bool:
