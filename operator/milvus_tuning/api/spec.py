@@ -1,0 +1,234 @@
+"""What a user declares: the target, how far the operator goes, bounds, thresholds and settings."""
+
+from __future__ import annotations
+
+import enum
+from typing import Annotated, ClassVar, Self
+
+from pydantic import Field, model_validator
+
+from milvus_tuning.api.base import ApiModel, NodeCount, ObjectName, Percent, Rule, Seconds
+from milvus_tuning.api.connections import Connections
+
+
+class TargetKind(enum.StrEnum):
+    """What installed the Milvus cluster."""
+
+    MILVUS = "Milvus"
+    HELM_RELEASE = "HelmRelease"
+
+
+class Mode(enum.StrEnum):
+    """How far the operator goes by itself."""
+
+    OBSERVE = "Observe"
+    AUTO = "Auto"
+
+
+class TargetReference(ApiModel):
+    """The Milvus cluster to tune, in the namespace of the MilvusTuning itself."""
+
+    cel_rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "self.kind == 'HelmRelease' || !has(self.allowHelmOwnedFields)",
+            "allowHelmOwnedFields goes with kind HelmRelease only",
+        ),
+        Rule(
+            "self.kind == oldSelf.kind && self.name == oldSelf.name",
+            "targetRef is immutable: delete the MilvusTuning and create another one",
+        ),
+    )
+
+    kind: TargetKind = Field(
+        description="Milvus: a custom resource of milvus-operator. HelmRelease: an install of the Milvus Helm chart."
+    )
+    name: ObjectName = Field(description="Name of the Milvus object, or of the Helm release.")
+    allow_helm_owned_fields: bool | None = Field(
+        default=None,
+        strict=True,
+        description="Write the QueryNode Deployment's replica count although Helm renders it. A later helm upgrade "
+        "puts its own value back (Helm 3) or fails with a conflict (Helm 4). Setting queryNode.replicas to -1 in the "
+        "chart's values avoids both.",
+    )
+
+    @model_validator(mode="after")
+    def _only_for_helm(self) -> Self:
+        if self.allow_helm_owned_fields is not None and self.kind is not TargetKind.HELM_RELEASE:
+            raise ValueError("allowHelmOwnedFields goes with kind HelmRelease only")
+        return self
+
+
+class Objectives(ApiModel):
+    """What good looks like.
+
+    Objectives are reported against; only nodeImbalancePercent enters decisions, as the skew test.
+    """
+
+    search_latency_p99_milliseconds: int | None = Field(
+        default=None, ge=1, le=600_000, description="99 of 100 searches are to be answered within this time."
+    )
+    searches_per_second: int | None = Field(
+        default=None, ge=1, le=10_000_000, description="Searches per second that the cluster is to carry."
+    )
+    node_imbalance_percent: int = Field(
+        default=20,
+        ge=1,
+        le=1000,
+        description="How far the busiest QueryNode may be above the mean before load counts as skewed.",
+    )
+
+
+class ScaleOut(ApiModel):
+    """When QueryNodes are added, and how many at once."""
+
+    capacity_above_percent: Percent = Field(default=80, description="Memory of the fullest node over its limit.")
+    capacity_window_seconds: Seconds = Field(
+        default=600, description="How long capacity must stay above; at 100 percent it acts at once."
+    )
+    computation_above_percent: Percent = Field(
+        default=60, description="Computation (CPU over its limit, read concurrency over its cap) of the QueryNodes."
+    )
+    computation_window_seconds: Seconds = Field(default=120, description="How long computation must stay above.")
+    max_step: NodeCount = Field(default=2, description="Most QueryNodes added by one operation.")
+    cooldown_seconds: Seconds = Field(default=300, description="Rest after an operation before QueryNodes are added.")
+    ready_deadline_seconds: Annotated[int, Field(ge=10, le=86_400)] = Field(
+        default=900, description="When the new QueryNodes do not serve by then the former size is restored."
+    )
+
+
+class ScaleIn(ApiModel):
+    """When QueryNodes are taken away; always one at a time."""
+
+    capacity_below_percent: Percent = Field(default=60, description="Memory of the fullest node over its limit.")
+    capacity_window_seconds: Seconds = Field(default=1800, description="How long capacity must stay below.")
+    computation_below_percent: Percent = Field(default=40, description="Computation of the QueryNodes, as in scaleOut.")
+    computation_window_seconds: Seconds = Field(default=600, description="How long computation must stay below.")
+    cooldown_seconds: Seconds = Field(
+        default=600, description="Rest after an operation before a QueryNode is taken away."
+    )
+    drain_deadline_seconds: Annotated[int, Field(ge=10, le=86_400)] = Field(
+        default=1800, description="When the node has not handed over its segments by then, DrainStuck is reported."
+    )
+    load_bytes_per_second: Annotated[int, Field(ge=1, le=100_000_000_000)] = Field(
+        default=20_000_000,
+        description="Assumed speed at which the remaining nodes load what the leaving one holds; used with a factor of "
+        "two to check the pod's grace period.",
+    )
+
+
+class QueryNodes(ApiModel):
+    """Bounds and rules for the number of QueryNodes."""
+
+    cel_rules: ClassVar[tuple[Rule, ...]] = (
+        Rule("self.minCount <= self.maxCount", "minCount must not be above maxCount"),
+        Rule(
+            "self.scaleIn.computationBelowPercent < self.scaleOut.computationAbovePercent",
+            "scaleIn.computationBelowPercent must be below scaleOut.computationAbovePercent, or the count would swing",
+        ),
+        Rule(
+            "self.scaleIn.capacityBelowPercent < self.scaleOut.capacityAbovePercent",
+            "scaleIn.capacityBelowPercent must be below scaleOut.capacityAbovePercent, or the count would swing",
+        ),
+    )
+
+    min_count: NodeCount = Field(description="Fewest QueryNodes that the operator scales in to.")
+    max_count: NodeCount = Field(description="Most QueryNodes that the operator scales out to.")
+    capacity_target_percent: Percent = Field(
+        default=70, description="Memory use per node that a new size is computed for."
+    )
+    computation_target_percent: Percent = Field(
+        default=50, description="Computation per node that a new size is computed for."
+    )
+    tolerance_percent: Annotated[int, Field(ge=0, le=50)] = Field(
+        default=10, description="A ratio of measured to target this close to 1 changes nothing."
+    )
+    scale_out: ScaleOut = Field(default_factory=ScaleOut)
+    scale_in: ScaleIn = Field(default_factory=ScaleIn)
+
+    @model_validator(mode="after")
+    def _bounds(self) -> Self:
+        if self.min_count > self.max_count:
+            raise ValueError("minCount must not be above maxCount")
+        if self.scale_in.computation_below_percent >= self.scale_out.computation_above_percent:
+            raise ValueError("scaleIn.computationBelowPercent must be below scaleOut.computationAbovePercent")
+        if self.scale_in.capacity_below_percent >= self.scale_out.capacity_above_percent:
+            raise ValueError("scaleIn.capacityBelowPercent must be below scaleOut.capacityAbovePercent")
+        return self
+
+
+class PlacementOwner(enum.StrEnum):
+    """Who decides on which QueryNode a segment lives."""
+
+    MILVUS = "Milvus"
+    OPERATOR = "Operator"
+
+
+class LoadBalancing(ApiModel):
+    """How Milvus balances segments.
+
+    Each intent is carried out by the key that acts in the running version, or reported as Unsupported.
+    """
+
+    placement_owner: PlacementOwner | None = Field(
+        default=None, description="Operator: Milvus's own balancer is held off under a lease while this object exists."
+    )
+    balance_interval_seconds: int | None = Field(
+        default=None, ge=1, le=3600, description="Least time between two rounds of Milvus's balancer."
+    )
+    balance_tolerance_percent: int | None = Field(
+        default=None, ge=1, le=100, description="Difference of row counts that Milvus's balancer leaves alone."
+    )
+    overloaded_memory_percent: int | None = Field(
+        default=None,
+        ge=50,
+        le=95,
+        description="Memory use above which a QueryNode refuses to load more (a load guard, not a balance trigger).",
+    )
+
+
+class AutomaticApproval(ApiModel):
+    """What mode Auto may do by itself."""
+
+    max_actions_per_hour: Annotated[int, Field(ge=1, le=60)] = Field(
+        default=6, description="Operations that may be begun in any hour; further ones wait."
+    )
+
+
+class Approval(ApiModel):
+    """Bounds on what happens without a person."""
+
+    automatic: AutomaticApproval = Field(default_factory=AutomaticApproval)
+
+
+class MilvusTuningSpec(ApiModel):
+    """What the operator should care about for one Milvus cluster. What is not declared is not touched."""
+
+    target_ref: TargetReference
+    mode: Mode = Field(
+        default=Mode.OBSERVE, description="Observe: report only. Auto: act within the bounds declared here."
+    )
+    paused: bool = Field(
+        default=False,
+        strict=True,
+        description="Start nothing new; an operation already under way is finished or restored.",
+    )
+    connections: Connections | None = None
+    objectives: Objectives | None = None
+    query_nodes: QueryNodes | None = None
+    load_balancing: LoadBalancing | None = None
+    approval: Approval | None = None
+
+    cel_rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "!has(self.queryNodes) || (has(self.connections) && has(self.connections.prometheus))",
+            "queryNodes needs connections.prometheus: the number of QueryNodes is decided from its series",
+        ),
+    )
+
+    @model_validator(mode="after")
+    def _measured(self) -> Self:
+        if self.query_nodes is not None and (self.connections is None or self.connections.prometheus is None):
+            raise ValueError(
+                "queryNodes needs connections.prometheus: the number of QueryNodes is decided from its series"
+            )
+        return self

@@ -1,0 +1,174 @@
+"""What the operator reports: conditions, measurements, the last decision, operations, settings; and the columns."""
+
+from __future__ import annotations
+
+import enum
+from typing import Annotated, NamedTuple
+
+from pydantic import Field
+
+from milvus_tuning.api.base import ApiModel
+
+Text = Annotated[str, Field(max_length=2048)]
+Word = Annotated[str, Field(max_length=253)]
+Timestamp = Annotated[str, Field(max_length=64, json_schema_extra={"format": "date-time"})]
+Flat = dict[Word, Annotated[str, Field(max_length=1024)] | None]
+
+
+class ConditionStatus(enum.StrEnum):
+    """Kubernetes' three states of a condition."""
+
+    TRUE = "True"
+    FALSE = "False"
+    UNKNOWN = "Unknown"
+
+
+class Condition(ApiModel):
+    """metav1.Condition."""
+
+    type: Annotated[str, Field(max_length=316)]
+    status: ConditionStatus
+    reason: Annotated[str, Field(max_length=1024)]
+    message: Annotated[str, Field(max_length=4096)] = ""
+    last_transition_time: Timestamp
+    observed_generation: int | None = None
+
+
+class ObservedNode(ApiModel):
+    """One QueryNode in status."""
+
+    pod: Word
+    node_id: int | None = None
+    ready: bool = True
+    terminating: bool | None = None
+    capacity_percent: int | None = None
+    computation_percent: int | None = None
+    rows: int | None = None
+    segments: int | None = None
+
+
+class Observed(ApiModel):
+    """What was measured, quantised so that noise does not rewrite the object."""
+
+    data_time: Timestamp | None = Field(default=None, description="Time of the oldest sample that went in.")
+    milvus_version: Word | None = None
+    nodes: Word | None = Field(default=None, description="QueryNodes that serve / that are desired.")
+    desired_count: int | None = None
+    ready_count: int | None = None
+    serving_count: int | None = None
+    replicas: int | None = Field(default=None, description="Most in-memory replicas of any collection.")
+    collections: int | None = None
+    capacity_percent: int | None = None
+    computation_percent: int | None = None
+    skew_percent: int | None = Field(default=None, description="Busiest QueryNode above the mean.")
+    searches_per_second: int | None = None
+    p99_milliseconds: int | None = None
+    query_nodes: list[ObservedNode] | None = Field(
+        default=None, max_length=20, json_schema_extra={"x-list-map-keys": ["pod"]}
+    )
+
+
+class RejectedAlternative(ApiModel):
+    """An alternative that was turned down, and why."""
+
+    alternative: Word
+    reason: Word
+    message: Text = ""
+
+
+class DecisionStatus(ApiModel):
+    """The last decision."""
+
+    reason: Word
+    message: Text = ""
+    time: Timestamp | None = None
+    desired_count: int | None = None
+    inputs: Flat | None = Field(default=None, max_length=40)
+    rejected: list[RejectedAlternative] | None = Field(default=None, max_length=10)
+
+
+class StepStatus(ApiModel):
+    """A step of an operation: its four parts and its course."""
+
+    kind: Word
+    state: Word
+    precondition: Flat | None = Field(default=None, max_length=10)
+    action: Flat | None = Field(default=None, max_length=10)
+    verification: Flat | None = Field(default=None, max_length=10)
+    undo: Flat | None = Field(default=None, max_length=10)
+    intended_at: Timestamp | None = None
+    finished_at: Timestamp | None = None
+    message: Text = ""
+
+
+class OperationStatus(ApiModel):
+    """An operation under way: written before each outside call and after it, so that a restart goes on from here."""
+
+    id: Word
+    reason: Word
+    message: Text = ""
+    started_at: Timestamp
+    finished_at: Timestamp | None = None
+    outcome: Word | None = None
+    outcome_message: Text | None = None
+    steps: list[StepStatus] = Field(default_factory=list, max_length=10)
+
+
+class ConfigStatus(ApiModel):
+    """A declared setting, the Milvus key that carries it in the running version, and how it stands."""
+
+    intent: Word
+    key: Word | None = None
+    desired: Word | None = None
+    effective: Word | None = None
+    source: Word | None = None
+    state: Word
+    message: Text = ""
+
+
+class MilvusTuningStatus(ApiModel):
+    """What the operator sees, decided and did."""
+
+    observed_generation: int | None = None
+    phase: Word | None = Field(default=None, description="One word for people; programs read the conditions.")
+    last_action: Word | None = None
+    conditions: list[Condition] | None = Field(
+        default=None, max_length=24, json_schema_extra={"x-list-map-keys": ["type"]}
+    )
+    observed: Observed | None = None
+    decision: DecisionStatus | None = None
+    config: list[ConfigStatus] | None = Field(
+        default=None, max_length=40, json_schema_extra={"x-list-map-keys": ["intent"]}
+    )
+    operation: OperationStatus | None = Field(default=None, description="The operation under way.")
+    history: list[OperationStatus] | None = Field(
+        default=None, max_length=20, description="Finished operations, newest last."
+    )
+
+
+class PrinterColumn(NamedTuple):
+    """A column of `kubectl get`; priority 1 shows under -o wide only."""
+
+    name: str
+    type: str
+    json_path: str
+    priority: int = 0
+
+
+PRINTER_COLUMNS = (
+    PrinterColumn("Mode", "string", ".spec.mode"),
+    PrinterColumn("Phase", "string", ".status.phase"),
+    PrinterColumn("Nodes", "string", ".status.observed.nodes"),
+    PrinterColumn("Repl", "integer", ".status.observed.replicas"),
+    PrinterColumn("Cap%", "integer", ".status.observed.capacityPercent"),
+    PrinterColumn("Comp%", "integer", ".status.observed.computationPercent"),
+    PrinterColumn("Skew%", "integer", ".status.observed.skewPercent"),
+    PrinterColumn("P99ms", "integer", ".status.observed.p99Milliseconds"),
+    PrinterColumn("Last-Action", "string", ".status.lastAction"),
+    PrinterColumn("Age", "date", ".metadata.creationTimestamp"),
+    PrinterColumn("Target", "string", ".spec.targetRef.name", 1),
+    PrinterColumn("QPS", "integer", ".status.observed.searchesPerSecond", 1),
+    PrinterColumn("Reason", "string", ".status.decision.reason", 1),
+    PrinterColumn("Version", "string", ".status.observed.milvusVersion", 1),
+    PrinterColumn("Data-Time", "date", ".status.observed.dataTime", 1),
+)
