@@ -74,6 +74,7 @@ def _above_maximum(context: Context) -> Decision | None:
 
 
 def _scale_out(context: Context) -> Decision | None:
+    """Grow for the signals that have been above their thresholds for their windows."""
     calling = [pressure for pressure in pressures(context) if pressure.calls_for_nodes]
     if not calling:
         return None

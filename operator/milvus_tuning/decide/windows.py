@@ -13,12 +13,15 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from itertools import pairwise
 
+from milvus_tuning.api import QueryNodes
 from milvus_tuning.plan import Signal
 
 LEAST_GAP_SECONDS = 60.0
 GAP_SPACINGS = 3
+MARGIN_SECONDS = 120.0  # kept beyond the longest window, so that a late pass does not start it anew
 
 Test = Callable[[Signal], bool | None]  # True: holds; False: contradicts; None: this signal cannot tell
 
@@ -52,6 +55,21 @@ def held(signals: Sequence[Signal], test: Test) -> Held:
         if verdict:
             earliest = signal.at
     return Held(now=True, seconds=(newest.at - earliest).total_seconds())
+
+
+def kept(signals: Sequence[Signal], rules: QueryNodes) -> tuple[Signal, ...]:
+    """The signals that some window may still ask for, counted back from the newest."""
+    if not signals:
+        return ()
+    out, into = rules.scale_out, rules.scale_in
+    longest_seconds = max(
+        out.capacity_window_seconds,
+        out.computation_window_seconds,
+        into.capacity_window_seconds,
+        into.computation_window_seconds,
+    )
+    oldest = signals[-1].at - timedelta(seconds=longest_seconds + MARGIN_SECONDS)
+    return tuple(signal for signal in signals if signal.at >= oldest)
 
 
 def with_current(signals: Sequence[Signal], current: Signal) -> tuple[Signal, ...]:

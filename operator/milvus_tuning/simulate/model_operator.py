@@ -13,6 +13,7 @@ from milvus_tuning.decide import decide
 from milvus_tuning.decide.load import signal
 from milvus_tuning.decide.operation import Call, begin, call_succeeded, next_move
 from milvus_tuning.decide.readback import integer
+from milvus_tuning.decide.windows import kept
 from milvus_tuning.plan import Decision, History, Operation, Reason, Signal, Step, StepKind
 from milvus_tuning.simulate.cluster import ModelCluster
 from milvus_tuning.simulate.scenario import Fault, FaultKind, Scenario
@@ -21,7 +22,6 @@ from milvus_tuning.status.records import operation_from_status, operation_to_sta
 
 CALLS_PER_PASS = 6
 FINISHED_KEPT = 20
-SIGNALS_KEPT = 1000
 
 
 @dataclass(slots=True, kw_only=True)
@@ -78,7 +78,9 @@ class ModelOperator:
             return
         snapshot = take_snapshot(self._cluster, self._scenario)
         now = virtual_time(at)
-        self._signals = (*self._signals, signal(snapshot, now))[-SIGNALS_KEPT:]
+        self._signals = (*self._signals, signal(snapshot, now))
+        if self._spec.query_nodes is not None:
+            self._signals = kept(self._signals, self._spec.query_nodes)
         finished = tuple(operation_from_status(stored) for stored in self.record.finished)
         decision = decide(self._spec, snapshot, History(signals=self._signals, operations=finished), now)
         self.journal.decisions.append((at, decision))
