@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 import time
 from base64 import b64decode
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from hypothesis import given
@@ -62,6 +65,75 @@ def test_nobody_listening_is_unreachable_and_names_every_address() -> None:
     assert isinstance(caught.value, ObserveError)
     assert f"127.0.0.1:{first}" in str(caught.value)
     assert f"127.0.0.1:{second}" in str(caught.value)
+
+
+class Answers:
+    """A server on loopback that gives the same answer to everything and keeps what it was asked."""
+
+    def __init__(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
+        asked: list[tuple[str, str | None]] = []
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                self.rfile.read(int(self.headers["Content-Length"]))
+                asked.append((self.path, self.headers.get("Authorization")))
+                self.send_response(status)
+                for name, value in (headers or {}).items():
+                    self.send_header(name, value)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: object) -> None:
+                """Say nothing."""
+
+        self.asked = asked
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.address = f"127.0.0.1:{self._server.server_port}"
+
+    def __enter__(self) -> Answers:
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def test_a_write_that_may_have_happened_is_not_sent_to_the_next_endpoint() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent, Answers(200, b'{"succeeded": true}') as other:
+        first = f"127.0.0.1:{silent.getsockname()[1]}"
+        client = EtcdClient([first, other.address], timeout_seconds=0.5)
+        with pytest.raises(EtcdError) as caught:
+            client.transaction(compare=[], then=[Put(key="a", value="x")])
+        assert caught.value.failure is EtcdFailure.UNREACHABLE
+        assert caught.value.sent
+        assert other.asked == []
+        assert client.get("a") is None  # a read may go on to the next one
+        assert [path for path, _ in other.asked] == ["/v3/kv/range"]
+
+
+def test_what_is_no_etcd_is_told() -> None:
+    with Answers(404, b"<html>") as server, pytest.raises(EtcdError, match="HTTP 404 and no JSON") as caught:
+        EtcdClient([server.address]).get("a")
+    assert caught.value.failure is EtcdFailure.REFUSED
+
+
+def test_credentials_follow_no_redirect() -> None:
+    with Answers(200, b'{"token": "t"}') as stranger:
+        elsewhere = {"Location": f"http://{stranger.address}/v3/auth/authenticate"}
+        with Answers(307, b"{}", elsewhere) as server, pytest.raises(EtcdError):
+            EtcdClient([server.address], username="tuner", password="secret").get("a")
+        assert stranger.asked == []
+
+
+def test_credentials_take_no_proxy_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Answers(200, b'{"token": "t"}') as proxy, Answers(200, b'{"token": "t"}') as server:
+        monkeypatch.setenv("HTTP_PROXY", f"http://{proxy.address}")
+        monkeypatch.setenv("http_proxy", f"http://{proxy.address}")
+        assert EtcdClient([server.address], username="tuner", password="secret").get("a") is None
+        assert server.asked == [("/v3/auth/authenticate", None), ("/v3/kv/range", "t")]
+        assert proxy.asked == []
 
 
 @pytest.mark.integration

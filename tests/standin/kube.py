@@ -57,9 +57,7 @@ class Kube:
     def _call(self, method: str, path: str, body: Object | None = None) -> Object:
         query = "" if method == "GET" else f"?{urlencode({'fieldManager': FIELD_MANAGER})}"
         headers = {"Accept": "application/json", "Content-Type": "application/json"}
-        token = self._client.configuration.get_api_key_with_prefix("authorization")
-        if token:
-            headers["authorization"] = token
+        self._client.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
         response = self._client.call_api(
             method,
             f"{self._client.configuration.host}{path}{query}",
