@@ -15,7 +15,7 @@ from tests.cluster.control_plane import ADMINISTRATOR, CONTROLLER_MANAGER, Contr
 from tests.cluster.pki import Authority
 from tests.cluster.processes import Processes
 
-# The kernel ends the servers when the process that started them is gone, even if that was killed.
+# The kernel ends the servers when the thread that started them is gone, even if its process was killed.
 WITH_PARENT = ("setpriv", "--pdeathsig", "KILL")
 
 
