@@ -148,6 +148,7 @@ def run(reconciler: Reconciler, lease: OperatorLease, settings: Settings, metric
             clusterwide=not settings.namespaces,
             namespaces=settings.namespaces,
             standalone=True,
+            identity=lease.identity,  # type: ignore[arg-type]  # else kopf wants a user name, which a numeric user lacks
         )
     finally:
         server.shutdown()

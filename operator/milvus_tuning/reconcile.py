@@ -116,14 +116,14 @@ class Reconciler:
         self._keep_placement(turn)
         running = running_operation(turn.stored.status)
         if running is not None:
-            turn, operation = self._carry_on(turn, running)
+            turn, carried = self._carry_on(turn, running)
             decision = Decision(reason=Reason.IN_PROGRESS, message=running.message)
-            self._finish_pass(turn, decision, operation, memory)
+            self._finish_pass(turn, decision, carried, memory)
             return
         now = self._clock()
         memory.signals = _kept([*memory.signals, signal(turn.snapshot, now)], spec, now)
         decision = self._decide(turn, memory, now)
-        operation = None
+        operation: Operation | None = None
         if decision.steps:
             begun = begin(decision, operation_id=_operation_id(reference), now=now)
             turn.emit(Event(type="Normal", reason=decision.reason, message=decision.message))

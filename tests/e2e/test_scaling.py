@@ -11,7 +11,8 @@ from tests.load.report import Summary, summarise
 
 pytestmark = pytest.mark.e2e
 
-OVERLOAD, LOW = 1.3, 0.15  # shares of what two QueryNodes were measured to carry
+OVERLOAD, BUSY, LOW = 1.3, 0.75, 0.15  # shares of what two QueryNodes were measured to carry
+QUIET = {"Steady", "WithinTolerance", "Stabilizing", "AtMaximum"}
 CLEAR_P99_MILLISECONDS = 1000.0
 
 
@@ -64,7 +65,7 @@ def test_three_scale_ins_in_a_row_lose_no_search(calm: World) -> None:
             before = len(calm.outcomes("main"))
             first = len(load.seconds)
             calm.tune("main", spec())
-            wait_for(lambda done=before: len(calm.outcomes("main")) > done, f"scale-in {number} to finish", seconds=180)
+            wait_for(_finished_more_than(calm, before), f"scale-in {number} to finish", seconds=180)
             time.sleep(3)
             during = summarise(load.seconds[first:])
             assert calm.outcomes("main")[-1] == "Completed"
@@ -78,18 +79,28 @@ def test_three_scale_ins_in_a_row_lose_no_search(calm: World) -> None:
 
 def test_lost_metrics_take_no_node_away_though_the_load_has_fallen(calm: World) -> None:
     calm.scale(3)
-    try:
-        calm.kubectl("-n", "monitoring", "scale", "deployment", "prometheus", "--replicas=0")
-        calm.kubectl("-n", "monitoring", "wait", "pods", "--all", "--for=delete", "--timeout=60s")
+    with calm.load(BUSY) as load:
         calm.tune("main", spec())
-        wait_for(
-            lambda: calm.condition("main", "MetricsAvailable").get("status") == "False",
-            "the missing metrics to be noticed",
-        )
-        time.sleep(45)  # twice the window of a scale-in
-        assert calm.desired() == 3
-        assert calm.outcomes("main") == []
-    finally:
-        calm.kubectl("-n", "monitoring", "scale", "deployment", "prometheus", "--replicas=1")
-    wait_for(lambda: calm.outcomes("main") == ["Completed"], "the scale-in once metrics are back", seconds=240)
-    assert calm.desired() == 2
+        wait_for(lambda: calm.reason("main") in QUIET, "a decision from metrics", seconds=60)
+        _set_prometheus(calm, replicas=0)
+        try:
+            wait_for(_metrics_are_missed(calm), "the missing metrics to be noticed")
+            load.set_rate(LOW * calm.capacity_qps)
+            time.sleep(45)  # twice the window of a scale-in
+            assert calm.desired() == 3
+            assert calm.outcomes("main") == []
+        finally:
+            _set_prometheus(calm, replicas=1)
+        wait_for(lambda: calm.outcomes("main") == ["Completed"], "the scale-in once metrics are back", seconds=240)
+        assert calm.desired() == 2
+        assert lost(load.stop()) == 0
+
+
+def _set_prometheus(world: World, *, replicas: int) -> None:
+    world.kubectl("-n", "monitoring", "scale", "deployment", "prometheus", f"--replicas={replicas}")
+    if not replicas:
+        world.kubectl("-n", "monitoring", "wait", "pods", "--all", "--for=delete", "--timeout=60s")
+
+
+def _metrics_are_missed(world: World) -> Callable[[], bool]:
+    return lambda: world.condition("main", "MetricsAvailable").get("status") == "False"
