@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import tarfile
 import threading
 from pathlib import Path
@@ -13,7 +14,7 @@ from tests.cluster.images.archive import Image, write_archive, write_layer
 from tests.cluster.images.catalogue import KAFKA, MILVUS, MILVUS_WHEEL, PROMETHEUS, render_template
 from tests.cluster.images.files.merge import main as merge_files
 from tests.cluster.images.files.merge import merged
-from tests.cluster.images.store import built, cache_root, digest, forget_others
+from tests.cluster.images.store import built, cache_root, digest, forget_older
 
 FILES = Path(__file__).parent / "images" / "files"
 
@@ -116,11 +117,14 @@ def test_of_two_at_once_one_builds_and_the_other_waits() -> None:
     assert len(builds) == 1
 
 
-def test_older_entries_of_the_same_name_are_forgotten() -> None:
-    old, other = built("thing", ["1"], Path.touch), built("thing-else", ["1"], Path.touch)
-    new = built("thing", ["2"], Path.touch)
-    forget_others(new)
-    assert [entry.exists() for entry in (old, other, new)] == [False, True, True]
+def test_of_the_older_entries_of_a_name_the_newest_are_kept() -> None:
+    entries = [built("thing", [str(number)], Path.touch) for number in range(4)]
+    other = built("thing-else", ["1"], Path.touch)
+    for age, entry in enumerate(reversed(entries)):
+        os.utime(entry, (1000 - age, 1000 - age))
+    forget_older(entries[0], kept=2)
+    assert [entry.exists() for entry in entries] == [True, False, False, True]
+    assert other.exists()
 
 
 @pytest.mark.parametrize(

@@ -38,12 +38,16 @@ def built(name: str, inputs: Iterable[str | bytes | Path], build: Callable[[Path
     return entry
 
 
-def forget_others(entry: Path) -> None:
-    """Remove the older entries of the same name; for what is large and rebuilt at every change of the sources."""
+def forget_older(entry: Path, *, kept: int) -> None:
+    """Keep this entry and the newest others of its name, `kept` in all; for what is large and rebuilt at every change.
+
+    More than one, because somebody else may be about to read theirs.
+    """
     name = entry.name.rpartition("-")[0]
-    for other in entry.parent.glob(f"{name}-*"):
-        if other.is_dir() and other != entry and other.name.rpartition("-")[0] == name:
-            shutil.rmtree(other, ignore_errors=True)
+    others = (path for path in entry.parent.glob(f"{name}-*") if path.is_dir() and path != entry and not path.suffix)
+    same_name = [path for path in others if path.name.rpartition("-")[0] == name]
+    for old in sorted(same_name, key=lambda path: path.stat().st_mtime, reverse=True)[kept - 1 :]:
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def _build_beside(entry: Path, build: Callable[[Path], None]) -> None:
