@@ -266,6 +266,7 @@ def test_a_scale_in_completes_when_the_victim_is_gone_and_its_segments_are_serve
             "products not fully loaded",
             id="a collection reloads",
         ),
+        pytest.param(replace(drained(), placement_coverage=0.5), "50 % of the collections", id="half the placement"),
         pytest.param(
             replace(drained(), workload=replace(THREE.workload, desired_count=2)),  # type: ignore[type-var]
             "2 desired, 3 ready",

@@ -128,7 +128,7 @@ def an_even_cluster(count: int, total_cpu: float, total_memory: float) -> Snapsh
 
 
 @given(policies(), counts, st.floats(0.0, 8.0), st.floats(0.0, 6.0))
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 def test_no_decision_is_taken_back_by_the_next_ones(
     spec: MilvusTuningSpec, start: int, total_cpu: float, total_memory: float
 ) -> None:

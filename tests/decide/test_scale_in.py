@@ -8,9 +8,10 @@ import pytest
 
 from milvus_tuning.api import MilvusTuningSpec
 from milvus_tuning.decide import decide
+from milvus_tuning.decide.context import LOAD_GUARD_KEY
 from milvus_tuning.decide.scale_in import estimated_drain_seconds
 from milvus_tuning.plan import Decision, Reason, Step, StepKind
-from milvus_tuning.snapshot import QueryNode, Replica, Snapshot
+from milvus_tuning.snapshot import EtcdSetting, QueryNode, Replica, Snapshot
 from tests.builders import NOON, a_history, a_node, a_snapshot, a_spec, some_nodes
 
 LEADER = Replica(replica_id=1, collection_id=100, node_ids=(1, 2, 3), leaders=(("channel", 3),))
@@ -92,6 +93,7 @@ def test_a_mark_undercuts_what_others_put_on_their_pods_and_gives_back_what_was_
     [
         pytest.param(a_snapshot(2, cpu=0.1, memory=0.2), a_spec(), Reason.AT_MINIMUM, id="at minCount"),
         pytest.param(a_snapshot(3, cpu=0.38, memory=0.2), a_spec(), Reason.WOULD_OVERLOAD, id="57 % CPU afterwards"),
+        pytest.param(a_snapshot(3, cpu=0.35, memory=0.2), a_spec(), Reason.WOULD_OVERLOAD, id="53 % CPU afterwards"),
         pytest.param(a_snapshot(3, cpu=0.1, memory=0.59), a_spec(), Reason.WOULD_OVERLOAD, id="84 % memory afterwards"),
         pytest.param(
             a_snapshot(3, cpu=0.1, memory=0.5),
@@ -155,6 +157,24 @@ def test_the_next_candidate_is_taken_where_the_first_may_not_leave() -> None:
     assert decision.inputs["victim"] == "b"
     assert decision.rejected[1].alternative == "ScaleIn 3 -> 2 by a"
     assert decision.rejected[1].reason is Reason.REPLICA_NEEDS_NODES
+
+
+def test_nobody_leaves_while_the_placement_of_a_collection_is_unknown() -> None:
+    decision = decide_idle(replace(a_snapshot(3, cpu=0.1, memory=0.25), placement_coverage=0.5))
+
+    assert (decision.reason, decision.steps) == (Reason.METRICS_MISSING, ())
+    assert "50 % of the collections" in decision.message
+
+
+@pytest.mark.parametrize(
+    ("stored", "reason"),
+    [("35", Reason.WOULD_NOT_FIT), ("95", Reason.SCALE_IN), ("many", Reason.SCALE_IN)],
+)
+def test_a_lower_load_guard_that_is_stored_counts(stored: str, reason: Reason) -> None:
+    setting = EtcdSetting(key=LOAD_GUARD_KEY, value=stored, spellings=(LOAD_GUARD_KEY,), revision=1)
+    snapshot = replace(a_snapshot(3, cpu=0.1, memory=0.3), settings={LOAD_GUARD_KEY: setting})
+
+    assert decide_idle(snapshot).reason is reason
 
 
 def test_grace_message_says_what_to_set() -> None:

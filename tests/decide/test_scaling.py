@@ -8,7 +8,7 @@ import pytest
 from milvus_tuning.api import MilvusTuningSpec
 from milvus_tuning.decide import decide
 from milvus_tuning.plan import Decision, Reason, Step, StepKind
-from milvus_tuning.snapshot import Sample, Snapshot, Traffic
+from milvus_tuning.snapshot import Problem, ProblemKind, Sample, Snapshot, Traffic
 from tests.builders import NOON, a_finished_operation, a_history, a_node, a_snapshot, a_spec, some_nodes
 
 
@@ -215,6 +215,16 @@ def test_an_increase_may_rest_on_a_majority(missing: int, reason: Reason, after:
     decision = decide_lasting(a_snapshot((*blind, *seen)), a_spec(max_count=5))
 
     assert (decision.reason, decision.desired_count) == (reason, after)
+
+
+def test_a_problem_of_the_metrics_is_told_in_its_own_words() -> None:
+    problem = Problem(kind=ProblemKind.METRICS_MISSING, message="no series process_resident_memory_bytes")
+    snapshot = replace(a_snapshot(3, cpu=None, memory=None), problems=(problem,))
+
+    decision = decide_lasting(snapshot)
+
+    assert decision.reason is Reason.METRICS_MISSING
+    assert problem.message in decision.message
 
 
 def test_capacity_alone_may_add_a_node_while_computation_is_unknown() -> None:

@@ -16,6 +16,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from milvus_tuning.api import AutomaticApproval, MilvusTuningSpec, Mode
+from milvus_tuning.decide.answers import changes_size
 from milvus_tuning.decide.context import build_context
 from milvus_tuning.decide.gates import closed_gate, closed_size_gate
 from milvus_tuning.decide.scaling import decide_size
@@ -72,14 +73,10 @@ def _setting_in_words(step: Step) -> str:
 
 def _settings_failed(history: History, now: datetime) -> bool:
     """Whether the last change of settings ended badly a short while ago."""
-    last = next((one for one in reversed(history.operations) if not _about_size(one)), None)
+    last = next((one for one in reversed(history.operations) if not changes_size(one)), None)
     if last is None or last.finished_at is None or last.outcome is Reason.COMPLETED:
         return False
     return now - last.finished_at < SETTINGS_REST
-
-
-def _about_size(operation: Operation) -> bool:
-    return any(record.step.kind is StepKind.SCALE_QUERY_NODES for record in operation.steps)
 
 
 def _size(spec: MilvusTuningSpec, snapshot: Snapshot, history: History, now: datetime) -> Decision:

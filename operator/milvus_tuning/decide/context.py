@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from milvus_tuning.api import MilvusTuningSpec, QueryNodes
-from milvus_tuning.catalogue import ServerVersion, parse_version
+from milvus_tuning.catalogue import ServerVersion, normalised, parse_version
 from milvus_tuning.decide.load import ClusterLoad, cluster_load, skew_ratio
 from milvus_tuning.decide.windows import with_current
 from milvus_tuning.plan import History, Signal
@@ -17,7 +17,8 @@ from milvus_tuning.snapshot import Snapshot
 # From here on the number of in-memory replicas can be changed while the collection is loaded.
 LIVE_REPLICA_CHANGE = ServerVersion(2, 4, 13)
 DEFAULT_IMBALANCE_PERCENT = 20
-DEFAULT_LOAD_GUARD_PERCENT = 90  # queryCoord.overloadedMemoryThresholdPercentage, all versions
+LOAD_GUARD_KEY = normalised("queryCoord.overloadedMemoryThresholdPercentage")
+DEFAULT_LOAD_GUARD_PERCENT = 90  # its default in all versions
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,9 +57,14 @@ class Context:
 
     @property
     def load_guard_ratio(self) -> float:
-        """Memory use above which a QueryNode refuses to load."""
+        """Memory use above which a QueryNode refuses to load: the lowest that is declared, stored or the default.
+
+        Which of them a node obeys depends on when it was started; the lowest is safe with each.
+        """
         declared = self.spec.load_balancing.overloaded_memory_percent if self.spec.load_balancing else None
-        return (declared or DEFAULT_LOAD_GUARD_PERCENT) / 100
+        stored = self.snapshot.settings.get(LOAD_GUARD_KEY)
+        stored_percent = float(stored.value) if stored and stored.value.isdigit() else DEFAULT_LOAD_GUARD_PERCENT
+        return min(declared or DEFAULT_LOAD_GUARD_PERCENT, stored_percent) / 100
 
     @property
     def in_memory_replicas(self) -> int:

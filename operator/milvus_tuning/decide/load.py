@@ -33,7 +33,7 @@ _FULL_COVERAGE = 1.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Gap:
-    """A number that a decision needs and does not have."""
+    """A number that a decision needs and does not have; pod is whose it is."""
 
     pod: str
     what: str
@@ -61,11 +61,18 @@ class ClusterLoad:
 
     nodes: tuple[NodeLoad, ...]
     signal: Signal
+    placement_coverage: float = _FULL_COVERAGE
 
     @property
     def gaps(self) -> tuple[Gap, ...]:
         """Everything that is missing, in the order of the nodes."""
-        return tuple(gap for node in self.nodes for gap in node.gaps)
+        return tuple(gap for node in self.nodes for gap in node.gaps) + self._placement_gap()
+
+    def _placement_gap(self) -> tuple[Gap, ...]:
+        if self.placement_coverage >= _FULL_COVERAGE:
+            return ()
+        what = f"the placement is known of {self.placement_coverage * 100:.0f} % of the collections"
+        return (Gap(pod="Milvus", what=what),)
 
     @property
     def complete(self) -> bool:
@@ -81,7 +88,7 @@ class ClusterLoad:
 def cluster_load(snapshot: Snapshot, now: datetime) -> ClusterLoad:
     """The load of the members of the snapshot, as it can be known at `now`."""
     nodes = tuple(_node_load(node, snapshot, now) for node in snapshot.members)
-    return ClusterLoad(nodes=nodes, signal=_signal(nodes, now))
+    return ClusterLoad(nodes=nodes, signal=_signal(nodes, now), placement_coverage=snapshot.placement_coverage)
 
 
 def signal(snapshot: Snapshot, now: datetime) -> Signal:
@@ -147,7 +154,7 @@ def _computation(node: QueryNode, reader: _Reader) -> float | None:
 
 def _holds_nothing(node: QueryNode, snapshot: Snapshot) -> bool:
     """Whether Milvus itself says that this node serves no segment: a gauge that was never set is then a true 0."""
-    if node.node_id is None or node.loaded_bytes.value is not None:
+    if node.node_id is None or node.loaded_bytes.value is not None or snapshot.placement_coverage < _FULL_COVERAGE:
         return False
     known = bool(snapshot.segments) or not snapshot.collections
     return known and not any(node.node_id in segment.node_ids for segment in snapshot.segments)

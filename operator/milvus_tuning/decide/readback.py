@@ -227,6 +227,8 @@ def _placement_missing(step: Step, snapshot: Snapshot) -> str | None:
     untrusted = snapshot.problem(*_UNTRUSTED)
     if untrusted is not None:
         return f"the placement is not known: {untrusted.message}"
+    if snapshot.placement_coverage < 1:
+        return f"the placement is known of {snapshot.placement_coverage * 100:.0f} % of the collections"
     loading = [collection.name for collection in snapshot.collections if collection.load_percent < 100]
     if loading:
         return f"{listed(loading)} not fully loaded"

@@ -5,7 +5,8 @@ period, and cannot be called back. So everything is checked first:
 
     multiple    the smaller number still suits the in-memory replicas
     replicas    every replica the node belongs to keeps a node, and no resource group has fewer nodes than replicas
-    overload    computation and memory, spread over the others, stay under what would call for growth again
+    overload    computation and memory, spread over the others, stay at their targets and under what would call for
+                growth: a size that was computed for the target is not taken back
     fit         the others take what it holds under the load guard (90 % of their limit), replica by replica
     N-1 fit     they would still do with one more of them lost; with one node left there is nothing to lose to, and that
                 minCount allows one node is the user's word
@@ -37,6 +38,7 @@ from milvus_tuning.snapshot import QueryNode, Replica, SegmentState
 LEAST_DRAIN_SECONDS = 60.0
 HANDOVER_SECONDS = 20.0
 DRAIN_SAFETY_FACTOR = 2.0
+_ROUNDING = 1e-9
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
@@ -201,17 +203,19 @@ def _groups(context: Context, candidate: _Candidate) -> Rejection | None:
 
 
 def _overload(context: Context, candidate: _Candidate) -> Rejection | None:
-    """What is left must not call for growth again: each signal stays under its threshold less the tolerance."""
-    rules, tolerance = context.rules.scale_out, context.rules.tolerance_percent / 100
+    """What is left must call for growth neither by its threshold less the tolerance nor by its target."""
+    rules = context.rules
+    out, slack = rules.scale_out, 1 - rules.tolerance_percent / 100
     predictions = (
-        ("computation", _computation_after(context), rules.computation_above_percent / 100),
-        ("memory", _capacity_after(candidate), rules.capacity_above_percent / 100),
+        ("computation", _computation_after(context), out.computation_above_percent, rules.computation_target_percent),
+        ("memory", _capacity_after(candidate), out.capacity_above_percent, rules.capacity_target_percent),
     )
-    for name, after, threshold in predictions:
-        if after > threshold * (1 - tolerance):
+    for name, after, above_percent, target_percent in predictions:
+        most = min(above_percent * slack, target_percent) / 100
+        if after > most + _ROUNDING:
             message = (
-                f"{context.count - 1} QueryNodes would be at {percent(after)} of their {name}, above "
-                f"{percent(threshold * (1 - tolerance))} (scale-out at {percent(threshold)} less the tolerance)"
+                f"{context.count - 1} QueryNodes would be at {percent(after)} of their {name}, above {percent(most)} "
+                f"(the lower of the target {target_percent} % and scale-out at {above_percent} % less the tolerance)"
             )
             return _reject(context, candidate, Reason.WOULD_OVERLOAD, message)
     return None

@@ -31,6 +31,7 @@ from milvus_tuning.decide.steps import scale_in_steps, scale_out_steps
 from milvus_tuning.decide.windows import held
 from milvus_tuning.decide.words import listed, percent, seconds
 from milvus_tuning.plan import Decision, Reason, Rejection
+from milvus_tuning.snapshot import ProblemKind
 
 Rule = Callable[[Context], Decision | None]
 
@@ -188,7 +189,8 @@ def _without_numbers(context: Context) -> Decision | None:
     if load.complete:
         return None
     only_stale = bool(load.gaps) and all(gap.stale for gap in load.gaps)
-    missing = listed(map(str, load.gaps)) or "no QueryNode is measured"
+    problem = context.snapshot.problem(ProblemKind.METRICS_MISSING)
+    missing = problem.message if problem else listed(map(str, load.gaps)) or "no QueryNode is measured"
     message = f"no QueryNode is taken away while numbers are missing: {missing}"
     reason = Reason.METRICS_STALE if only_stale else Reason.METRICS_MISSING
     return refused(context, reason, message, f"ScaleIn {context.count} -> {context.count - 1}")

@@ -62,7 +62,7 @@ def _workload(cluster: ModelCluster, scenario: Scenario) -> Workload:
         name=_DEPLOYMENT,
         desired_count=cluster.desired_count,
         ready_count=serving,
-        serving_count=serving,
+        serving_count=None if scenario.active(FaultKind.MILVUS_DOWN, cluster.now_seconds) else serving,
         autoscalers=("HorizontalPodAutoscaler/model",) if autoscaled else (),
     )
 
@@ -74,7 +74,7 @@ def _node(node: ModelNode, cluster: ModelCluster, scenario: Scenario) -> QueryNo
     return QueryNode(
         pod=node.pod,
         pod_uid=f"uid-of-{node.pod}",
-        node_id=node.number if serves else None,
+        node_id=node.number if serves and not scenario.active(FaultKind.MILVUS_DOWN, at) else None,
         ip=f"10.0.0.{node.number}",
         ready=serves,
         terminating=node.leaving,
