@@ -168,6 +168,7 @@ def _configure_logging(settings: Settings) -> None:
 
     log_format = kopf.LogFormat.JSON if settings.log_format == "json" else kopf.LogFormat.FULL
     kopf.configure(verbose=False, log_format=log_format)
+    logging.getLogger("kopf.objects").setLevel(logging.WARNING)  # a line for each pass says nothing
     logging.getLogger("pymilvus").setLevel(logging.ERROR)  # it logs each failed connection with a trace; we report it
 
 

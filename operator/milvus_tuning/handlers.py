@@ -11,6 +11,7 @@ import logging
 import threading
 import time
 from collections import defaultdict
+from typing import Any
 
 import kopf
 
@@ -97,6 +98,10 @@ def build_registry(
         for task in tasks:
             task.cancel()
         await asyncio.to_thread(lease.stop)
+
+    @kopf.on.login(registry=registry)
+    def login(**about: Any) -> kopf.ConnectionInfo | None:  # noqa: ANN401 - handed through to kopf as it came
+        return kopf.login_with_service_account(**about) or kopf.login_with_kubeconfig(**about)
 
     resource = (GROUP, VERSION, PLURAL)
     kopf.timer(*resource, registry=registry, interval=settings.interval_seconds, id="pass")(handlers.run_pass)
