@@ -1,14 +1,15 @@
 """Frozen outcomes of a decision: what to do, why, and what was turned down.
 
-A `Decision` always has a reason, also when it says to do nothing. What is to be done is a sequence of `Step`s, each with
-the four parts that make it safe to run and to interrupt:
+A `Decision` always has a reason, also when it says to do nothing. What is to be done is a sequence of `Step`s, each
+with the four parts that make it safe to run and to interrupt:
 
     precondition   what must be true right before it (read afresh)
     action         the absolute write (replicas to 3, key to "false"), safe to repeat
     verification   what shows that it had its effect
     undo           the absolute write that takes it back
 
-A step says what it means in terms of pods and counts; Milvus node ids change on every restart and are looked up when used.
+A step says what it means in terms of pods and counts; Milvus node ids change on every restart and are looked up when
+used.
 """
 
 from __future__ import annotations
@@ -94,11 +95,12 @@ Parameters = Mapping[str, str | int | None]
 class Step:
     """One change of the outside world. The four parts are flat maps of plain values, as they are stored in status.
 
-    ScaleQueryNodes   precondition {desiredCount}, action {count}, verification {servingCount, pod?, deadlineSeconds}, undo {count}
-    DrainQueryNode    precondition {pod, podUid, gracePeriodSeconds}, action {pod, deletionCost}, verification {pod, deletionCost},
-                      undo {pod, deletionCost (null: remove)}
-    SetConfig         precondition {key, value (null: absent)}, action {key, value (null: delete)}, verification {key, value},
-                      undo {key, value}
+    ScaleQueryNodes   precondition {desiredCount}, action {count}, verification {servingCount, deadlineSeconds; with a
+                      node that leaves also pod, podUid, leastRows: sealed rows that must be served then}, undo {count}
+    DrainQueryNode    precondition {pod, podUid, gracePeriodSeconds}, action {pod, deletionCost},
+                      verification {pod, deletionCost}, undo {pod, deletionCost (null: remove)}
+    SetConfig         precondition {key, value (null: absent)}, action {key, value (null: delete)},
+                      verification {key, value}, undo {key, value}
     TakePlacement     like SetConfig for the key autoBalance, with action {key, value, leaseSeconds}
     ReturnPlacement   the reverse
     """
@@ -160,7 +162,8 @@ class StepRecord:
 class Operation:
     """A decision being carried out: the write-ahead log that a restart goes on from.
 
-    outcome is None while it runs; afterwards COMPLETED, INSUFFICIENT_CAPACITY, DRAIN_STUCK, PRECONDITION_CHANGED or UNDONE.
+    outcome is None while it runs; afterwards COMPLETED, INSUFFICIENT_CAPACITY, DRAIN_STUCK, PRECONDITION_CHANGED or
+    UNDONE.
     """
 
     operation_id: str
@@ -183,7 +186,8 @@ class Signal:
     """The two signals of one pass, kept for the windows.
 
     capacity_ratio: the fullest node's memory over its limit; computation_ratio: the busiest node's computation over its
-    limit; even_computation_ratio: what each node would carry if the load were even (the mean). None where not measurable.
+    limit; even_computation_ratio: what each node would carry if the load were even (the mean). None where not
+    measurable.
     The coverages are the shares of the nodes that were measured: below 1 a maximum is a lower bound of the true one.
     """
 
