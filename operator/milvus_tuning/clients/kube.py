@@ -171,6 +171,8 @@ class KubeReader:
             raise KubeError(f"cannot read {what}: {error.status} {error.reason}", _failure(error.status)) from error
         except urllib3.exceptions.HTTPError as error:
             raise KubeError(f"cannot read {what}: {error}", KubeFailure.UNREACHABLE) from error
+        except ValueError as error:  # pydantic, in the package's models: an object that its schema does not know
+            raise KubeError(f"cannot understand {what}: {error}", KubeFailure.UNREACHABLE) from error
 
 
 def _failure(status: int) -> KubeFailure:

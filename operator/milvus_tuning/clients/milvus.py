@@ -24,7 +24,8 @@ from milvus_tuning.errors import ObserveError
 DEFAULT_PORT = 19530
 LARGEST_REPLY_BYTES = 64 * 1024 * 1024  # about a million segments; more is not a cluster this can be read from
 _NOT_LOADED = 101  # merr.ErrCollectionNotLoaded
-_NOT_FOUND = 100  # merr.ErrCollectionNotFound
+_COLLECTION_NOT_FOUND = 100  # merr.ErrCollectionNotFound
+_REPLICA_NOT_FOUND = 400  # merr.ErrReplicaNotFound: what 2.3.5 says of a collection that was released
 _OPTIONS = (
     ("grpc.max_receive_message_length", LARGEST_REPLY_BYTES),
     ("grpc.initial_reconnect_backoff_ms", 500),
@@ -176,7 +177,7 @@ def _transport_error(where: str, error: grpc.RpcError) -> MilvusError:
 
 def _status_failure(status: common_pb2.Status) -> MilvusFailure:
     reason = status.reason.lower()
-    if status.code in (_NOT_LOADED, _NOT_FOUND) or "not loaded" in reason:
+    if status.code in (_NOT_LOADED, _COLLECTION_NOT_FOUND, _REPLICA_NOT_FOUND) or "not loaded" in reason:
         return MilvusFailure.NOT_LOADED
     if status.error_code == common_pb2.PermissionDenied or "permission deny" in reason:
         return MilvusFailure.PERMISSION_DENIED

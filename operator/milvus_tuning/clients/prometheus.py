@@ -87,13 +87,13 @@ class PrometheusClient:
             return tuple(_series(element) for element in found)
         except PrometheusApiClientException as error:
             raise PrometheusError(f"Prometheus at {self.url} refused: {error}", PrometheusFailure.REFUSED) from error
+        except (KeyError, TypeError, ValueError) as error:  # before the next: requests' JSON error is both
+            raise PrometheusError(
+                f"{self.url} does not speak the Prometheus HTTP API: {error!r}", PrometheusFailure.REFUSED
+            ) from error
         except requests.RequestException as error:
             raise PrometheusError(
                 f"Prometheus at {self.url} does not answer: {error}", PrometheusFailure.UNREACHABLE
-            ) from error
-        except (KeyError, TypeError, ValueError) as error:
-            raise PrometheusError(
-                f"{self.url} does not speak the Prometheus HTTP API: {error!r}", PrometheusFailure.REFUSED
             ) from error
 
     def close(self) -> None:

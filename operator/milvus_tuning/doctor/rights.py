@@ -97,8 +97,8 @@ def _check(reader: KubeReader, namespace: str, right: Right) -> Check:
         for verb in right.verbs
         if not reader.may(namespace, verb=verb, group=right.group, resource=resource, subresource=subresource)
     ]
-    name = f"right {right.name}"
+    name = f"right {', '.join(right.verbs)} {right.name}"
     if not missing:
-        return ok(name, f"{', '.join(right.verbs)} in {namespace}")
+        return ok(name, f"granted in {namespace} ({right.purpose})")
     text = f"may not {', '.join(missing)} in {namespace} ({right.purpose})"
     return failure(name, text, MEND) if right.essential else warning(name, text, MEND)

@@ -1,0 +1,78 @@
+"""A Milvus proxy over real gRPC on loopback, answering the calls of an observation from recorded messages."""
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import grpc  # type: ignore[import-untyped]
+from google.protobuf.json_format import ParseDict  # type: ignore[import-untyped]
+from pymilvus.grpc_gen import milvus_pb2, milvus_pb2_grpc
+
+REPLIES = {
+    "GetVersion": milvus_pb2.GetVersionResponse,
+    "ListDatabases": milvus_pb2.ListDatabasesResponse,
+    "ShowCollections": milvus_pb2.ShowCollectionsResponse,
+    "GetReplicas": milvus_pb2.GetReplicasResponse,
+    "GetQuerySegmentInfo": milvus_pb2.GetQuerySegmentInfoResponse,
+    "GetMetrics": milvus_pb2.GetMetricsResponse,
+}
+Override = Mapping[str, Any] | Callable[[grpc.ServicerContext], Mapping[str, Any]]
+
+
+class RecordedMilvus(milvus_pb2_grpc.MilvusServiceServicer):  # type: ignore[misc]
+    """recorded: the reply of each call as JSON, or a function that makes it; asked: (call, request, metadata)."""
+
+    def __init__(self, recorded: Mapping[str, Override]) -> None:
+        self._recorded = recorded
+        self._lock = threading.Lock()
+        self.asked: list[tuple[str, Any, dict[str, str]]] = []
+
+    def _reply(self, name: str, request: Any, context: grpc.ServicerContext) -> Any:
+        with self._lock:
+            self.asked.append((name, request, dict(context.invocation_metadata())))
+        found = self._recorded[name]
+        return ParseDict(dict(found(context) if callable(found) else found), REPLIES[name]())
+
+    def GetVersion(self, request: Any, context: grpc.ServicerContext) -> Any:
+        return self._reply("GetVersion", request, context)
+
+    def ListDatabases(self, request: Any, context: grpc.ServicerContext) -> Any:
+        return self._reply("ListDatabases", request, context)
+
+    def ShowCollections(self, request: Any, context: grpc.ServicerContext) -> Any:
+        return self._reply("ShowCollections", request, context)
+
+    def GetReplicas(self, request: Any, context: grpc.ServicerContext) -> Any:
+        return self._reply("GetReplicas", request, context)
+
+    def GetQuerySegmentInfo(self, request: Any, context: grpc.ServicerContext) -> Any:
+        return self._reply("GetQuerySegmentInfo", request, context)
+
+    def GetMetrics(self, request: Any, context: grpc.ServicerContext) -> Any:
+        return self._reply("GetMetrics", request, context)
+
+
+@contextmanager
+def a_milvus(recorded: Mapping[str, Override]) -> Iterator[tuple[str, RecordedMilvus]]:
+    """A server on a free port of the loopback; gives its URI and the servicer."""
+    servicer = RecordedMilvus(recorded)
+    server = grpc.server(ThreadPoolExecutor(max_workers=4))
+    milvus_pb2_grpc.add_MilvusServiceServicer_to_server(servicer, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        yield f"http://127.0.0.1:{port}", servicer
+    finally:
+        server.stop(None).wait()
+
+
+def refuses(code: grpc.StatusCode, details: str) -> Callable[[grpc.ServicerContext], Mapping[str, Any]]:
+    """A reply that is a gRPC error."""
+
+    def reply(context: grpc.ServicerContext) -> Mapping[str, Any]:
+        context.abort(code, details)
+        raise AssertionError("abort raises")
+
+    return reply

@@ -1,0 +1,115 @@
+"""The Milvus client over real gRPC: what it sends, what it makes of replies, and of refusals."""
+
+import base64
+from typing import Any
+
+import grpc  # type: ignore[import-untyped]
+import pytest
+
+from milvus_tuning.clients.milvus import LoadedCollection, MilvusClient, MilvusError, MilvusFailure, MilvusNode, host_of
+from tests.clients.milvus_server import a_milvus, refuses
+
+SYSTEM_INFO = (
+    '{"nodes_info":['
+    '{"infos":{"has_error":false,"type":"querynode","id":7,"hardware_infos":{"ip":"10.0.0.7:21123","cpu_core_count":4}}},'
+    '{"infos":{"has_error":true,"type":"querynode","id":8,"hardware_infos":{"ip":"10.0.0.8:21123"}}},'
+    '{"infos":{"has_error":false,"type":"proxy","id":9,"hardware_infos":{"ip":"[fd00::9]:19529"}}}]}'
+)
+
+
+def test_credentials_travel_as_milvus_wants_them_and_the_database_with_the_call() -> None:
+    with a_milvus({"ShowCollections": {}}) as (uri, served):
+        MilvusClient(uri, token="root:Milvus").loaded_collections("tenant")
+    _, request, metadata = served.asked[0]
+    assert metadata["authorization"] == base64.b64encode(b"root:Milvus").decode()
+    assert (request.db_name, metadata["dbname"]) == ("tenant", "tenant")
+
+
+def test_without_credentials_none_are_sent() -> None:
+    with a_milvus({"GetVersion": {"version": "v2.3.5"}}) as (uri, served):
+        assert MilvusClient(uri).version() == "v2.3.5"
+    assert "authorization" not in served.asked[0][2]
+
+
+def test_loaded_collections_come_in_the_order_of_names() -> None:
+    reply = {
+        "collection_ids": ["2", "1"],
+        "collection_names": ["b", "a"],
+        "inMemory_percentages": ["50", "100"],
+    }
+    with a_milvus({"ShowCollections": reply}) as (uri, _):
+        found = MilvusClient(uri).loaded_collections("default")
+    assert found == (
+        LoadedCollection(collection_id=1, name="a", load_percent=100),
+        LoadedCollection(collection_id=2, name="b", load_percent=50),
+    )
+
+
+def test_system_info_gives_the_processes_that_answer() -> None:
+    with a_milvus({"GetMetrics": {"response": SYSTEM_INFO}}) as (uri, _):
+        found = MilvusClient(uri).nodes()
+    assert found == (
+        MilvusNode(node_id=7, role="querynode", ip="10.0.0.7", cpu_core_count=4),
+        MilvusNode(node_id=9, role="proxy", ip="fd00::9", cpu_core_count=None),
+    )
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"nodes_info": 3}', '{"nodes_info": [{"infos": {"id": "x"}}]}'])
+def test_garbled_system_info_is_refused(text: str) -> None:
+    with a_milvus({"GetMetrics": {"response": text}}) as (uri, _), pytest.raises(MilvusError, match="no system_info"):
+        MilvusClient(uri).nodes()
+
+
+@pytest.mark.parametrize(
+    ("reply", "failure"),
+    [
+        pytest.param(
+            refuses(grpc.StatusCode.UNAUTHENTICATED, "auth check failure"),
+            MilvusFailure.CREDENTIALS_REJECTED,
+            id="wrong password",
+        ),
+        pytest.param(
+            refuses(grpc.StatusCode.PERMISSION_DENIED, "PrivilegeLoad: permission deny"),
+            MilvusFailure.PERMISSION_DENIED,
+            id="role without the right",
+        ),
+        pytest.param(refuses(grpc.StatusCode.UNAVAILABLE, "gone"), MilvusFailure.UNREACHABLE, id="unavailable"),
+        pytest.param(refuses(grpc.StatusCode.UNIMPLEMENTED, "what?"), MilvusFailure.REFUSED, id="unknown call"),
+        pytest.param(
+            {"status": {"code": 101, "error_code": "UnexpectedError", "reason": "collection not loaded"}},
+            MilvusFailure.NOT_LOADED,
+            id="released meanwhile",
+        ),
+        pytest.param(
+            {"status": {"code": 400, "error_code": "MetaFailed", "reason": "replica not found[replica=999]"}},
+            MilvusFailure.NOT_LOADED,
+            id="released meanwhile, as 2.3.5 says it",
+        ),
+        pytest.param(
+            {"status": {"error_code": "UnexpectedError", "reason": "boom"}}, MilvusFailure.REFUSED, id="old error field"
+        ),
+        pytest.param(
+            {"status": {"code": 1, "reason": "service not ready[proxy=1]"}},
+            MilvusFailure.UNREACHABLE,
+            id="starting",
+        ),
+    ],
+)
+def test_a_refusal_is_an_error_of_its_kind(reply: Any, failure: MilvusFailure) -> None:
+    with a_milvus({"GetReplicas": reply}) as (uri, _), pytest.raises(MilvusError) as caught:
+        MilvusClient(uri).replicas("default", 1)
+    assert caught.value.failure is failure
+
+
+def test_nobody_listening_is_unreachable_at_once() -> None:
+    with pytest.raises(MilvusError, match="does not answer") as caught:
+        MilvusClient("http://127.0.0.1:1", timeout_seconds=2).version()
+    assert caught.value.failure is MilvusFailure.UNREACHABLE
+
+
+@pytest.mark.parametrize(
+    ("address", "host"),
+    [("10.0.0.1:21123", "10.0.0.1"), ("[fd00::1]:21123", "fd00::1"), ("fd00::1", "fd00::1"), ("", "")],
+)
+def test_the_host_of_an_address(address: str, host: str) -> None:
+    assert host_of(address) == host
