@@ -266,6 +266,11 @@ def test_a_scale_in_completes_when_the_victim_is_gone_and_its_segments_are_serve
             "products not fully loaded",
             id="a collection reloads",
         ),
+        pytest.param(
+            replace(drained(), segments=(*drained().segments[1:], replace(drained().segments[0], node_ids=(1, 2)))),
+            "1 segments are not served",
+            id="the node that left is still listed",
+        ),
         pytest.param(replace(drained(), placement_coverage=0.5), "50 % of the collections", id="half the placement"),
         pytest.param(
             replace(drained(), workload=replace(THREE.workload, desired_count=2)),  # type: ignore[type-var]
@@ -314,6 +319,16 @@ def test_a_victim_that_vanished_has_no_mark_to_take_back() -> None:
     move = moved(marking(), gone)
 
     assert (move.operation.outcome, move.call) == (Reason.PRECONDITION_CHANGED, None)
+
+
+def test_a_refused_count_after_the_victim_vanished_leaves_nothing_to_call() -> None:
+    move = moved(marking(), MARKED)
+    assert move.call is not None
+    refused = call_failed(move.operation, move.call, LATER, "forbidden", False)
+
+    after = moved(refused, with_nodes(marked()[0], marked()[2]), LATER + timedelta(seconds=15))
+
+    assert (after.operation.outcome, after.operation.outcome_message, after.call) == (Reason.UNDONE, "forbidden", None)
 
 
 def test_when_kubernetes_takes_another_pod_the_mark_is_taken_back() -> None:

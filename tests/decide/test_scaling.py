@@ -217,6 +217,30 @@ def test_an_increase_may_rest_on_a_majority(missing: int, reason: Reason, after:
     assert (decision.reason, decision.desired_count) == (reason, after)
 
 
+def test_an_increase_must_hold_even_if_the_unseen_node_were_idle() -> None:
+    """3 x 0.75 over 4 nodes is 56 %: not certainly above 60 %."""
+    nodes = some_nodes(4, cpu=0.75)
+    blind = replace(nodes[0], cpu_cores=Sample.missing())
+
+    assert decide_lasting(a_snapshot((blind, *nodes[1:]))).reason is Reason.METRICS_MISSING
+
+
+def test_signals_of_a_part_of_the_nodes_fill_no_window_of_a_decrease() -> None:
+    snapshot = a_snapshot(3, cpu=0.1, memory=0.25)
+    whole = a_history(snapshot)
+    partial = replace(whole, signals=tuple(replace(one, computation_coverage=0.9) for one in whole.signals))
+
+    assert decide(a_spec(), snapshot, whole, NOON).reason is Reason.SCALE_IN
+    assert decide(a_spec(), snapshot, partial, NOON).reason is Reason.STABILIZING
+
+
+def test_a_skew_that_has_become_an_overload_waits_for_its_window() -> None:
+    before, now = a_snapshot(3, cpu=0.2, hot="qn-2"), a_snapshot(3, cpu=0.55, hot="qn-2")
+
+    assert decide(a_spec(), before, a_history(before), NOON).reason is Reason.SKEW_NOT_CAPACITY
+    assert decide(a_spec(), now, a_history(before), NOON).reason is Reason.STABILIZING
+
+
 def test_a_problem_of_the_metrics_is_told_in_its_own_words() -> None:
     problem = Problem(kind=ProblemKind.METRICS_MISSING, message="no series process_resident_memory_bytes")
     snapshot = replace(a_snapshot(3, cpu=None, memory=None), problems=(problem,))
