@@ -113,3 +113,11 @@ def test_nobody_listening_is_unreachable_at_once() -> None:
 )
 def test_the_host_of_an_address(address: str, host: str) -> None:
     assert host_of(address) == host
+
+
+def test_a_closed_connection_is_an_error_of_ours() -> None:
+    with a_milvus({"GetVersion": {"version": "v2.3.5"}}) as (uri, _):
+        client = MilvusClient(uri)
+        client.close()
+        with pytest.raises(MilvusError, match="cut off"):
+            client.version()

@@ -138,6 +138,8 @@ class MilvusClient:
             answer = call(request, timeout=self._timeout_seconds, metadata=metadata)
         except grpc.RpcError as error:
             raise _transport_error(self._where(method), error) from error
+        except ValueError as error:  # the channel was closed: credentials or address have just changed
+            raise MilvusError(f"{self._where(method)} was cut off: {error}", MilvusFailure.UNREACHABLE) from error
         self._check(method, answer.status)
         return answer
 

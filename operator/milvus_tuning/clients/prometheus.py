@@ -24,6 +24,7 @@ from urllib3.util.retry import Retry
 from milvus_tuning.errors import ObserveError
 
 LARGEST_REPLY_BYTES = 16 * 1024 * 1024
+CONNECTIONS = 16  # queries asked at once; more would be opened and thrown away
 _CHUNK_BYTES = 64 * 1024
 _SHOWN_BYTES = 300
 
@@ -131,7 +132,8 @@ class _Adapter(HTTPAdapter):
 
     def __init__(self, tls: PrometheusTls) -> None:
         self._tls = tls
-        super().__init__(max_retries=Retry(total=1, connect=1, read=0, status=0, redirect=0))
+        retry = Retry(total=1, connect=1, read=0, status=0, redirect=0)
+        super().__init__(max_retries=retry, pool_maxsize=CONNECTIONS)
 
     def init_poolmanager(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401
         name = self._tls.server_name

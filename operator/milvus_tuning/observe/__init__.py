@@ -136,7 +136,8 @@ class Observer:
             for node in target.query_nodes
             if node.pod not in said and node.ready and node.ip
         }
-        return said | {pod: future.result() for pod, future in asked.items()}
+        deadline = time.monotonic() + self._budget_seconds / 2
+        return said | {pod: _result(future, deadline, lambda _: frozenset()) for pod, future in asked.items()}
 
 
 def _read_etcd(target: Target, connections: ClusterConnections) -> EtcdFacts:

@@ -1,0 +1,86 @@
+"""The doctor: every check of a healthy cluster is ok, and each trouble is one failure with what mends it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from milvus_tuning.doctor import Check, Result, run_checks
+from milvus_tuning.doctor.rights import RIGHTS
+from milvus_tuning.settings import Settings
+from tests.observe.world import NAMESPACE, World, serving
+
+REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+
+
+def _checks(world: World, *, allowed: bool = True) -> tuple[Check, ...]:
+    world.kubernetes[REVIEWS] = {"status": {"allowed": allowed}, "spec": {}}
+    with serving(world):
+        settings = Settings(request_timeout_seconds=3)
+        return run_checks(world.api_client(), settings, NAMESPACE, world.parsed_spec())
+
+
+def test_a_healthy_cluster_passes_every_check() -> None:
+    checks = _checks(World())
+    assert [check for check in checks if check.result is not Result.OK] == []
+    assert {"target", "milvus", "node identity", "etcd", "prometheus", "series cpu"} <= {check.name for check in checks}
+
+
+def test_a_missing_right_is_a_failure_that_names_it() -> None:
+    rights = [check for check in _checks(World(), allowed=False) if check.name.startswith("right ")]
+    assert {check.result for check in rights if "events" not in check.name} == {Result.FAILURE}
+    assert next(check for check in rights if "events" in check.name).result is Result.WARNING
+    assert all(check.mend for check in rights)
+
+
+def _short_grace(world: World) -> None:
+    world.pod()["spec"]["terminationGracePeriodSeconds"] = 30
+
+
+def _no_limits(world: World) -> None:
+    world.pod()["spec"]["containers"][0]["resources"] = {}
+
+
+def _no_target(world: World) -> None:
+    world.spec["targetRef"]["name"] = "other"
+
+
+def _no_prometheus(world: World) -> None:
+    world.connections["prometheus"] = {"url": "http://127.0.0.1:1"}
+
+
+def _no_etcd(world: World) -> None:
+    world.connections["etcd"] = {"endpoints": ["127.0.0.1:1"]}
+
+
+def _no_etcd_although_needed(world: World) -> None:
+    _no_etcd(world)
+    world.spec["loadBalancing"] = {"balanceIntervalSeconds": 60}
+
+
+def _no_concurrency_series(world: World) -> None:
+    world.prometheus["read_concurrency"]["data"]["result"] = []
+
+
+@pytest.mark.parametrize(
+    ("change", "name", "result"),
+    [
+        pytest.param(_short_grace, "grace period", Result.WARNING, id="grace period of 30 s"),
+        pytest.param(_no_limits, "limits", Result.FAILURE, id="no limits"),
+        pytest.param(_no_target, "target", Result.FAILURE, id="no target"),
+        pytest.param(_no_prometheus, "prometheus", Result.FAILURE, id="no Prometheus"),
+        pytest.param(_no_etcd, "etcd", Result.WARNING, id="no etcd, which nothing needs"),
+        pytest.param(_no_etcd_although_needed, "etcd", Result.FAILURE, id="no etcd, which a setting needs"),
+        pytest.param(_no_concurrency_series, "series read_concurrency", Result.WARNING, id="a series is dropped"),
+    ],
+)
+def test_trouble_is_named_with_what_mends_it(change: Callable[[World], Any], name: str, result: Result) -> None:
+    world = World()
+    change(world)
+    found = [check for check in _checks(world) if check.name == name]
+    assert [check.result for check in found] == [result]
+    assert found[0].mend
+
+
+def test_no_right_is_asked_for_twice() -> None:
+    assert len({(right.name, right.verbs) for right in RIGHTS}) == len(RIGHTS)

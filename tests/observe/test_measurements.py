@@ -1,0 +1,114 @@
+"""Numbers from Prometheus: missing is not zero, coverage is counted, doubled series count once."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from milvus_tuning.snapshot import MISSING, Sample
+from tests.observe.world import PROXY_POD, QUERY_NODE_PODS, World, recorded, snapshot_of
+
+Change = Callable[[World], None]
+
+
+def _result(world: World, query: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = world.prometheus[query]["data"]["result"]
+    return found
+
+
+def _without_first_pod(world: World) -> None:
+    for query in ("node_age", "cpu", "resident_memory", "loaded_bytes"):
+        _result(world, query)[:] = [
+            found for found in _result(world, query) if found["metric"]["pod"] != QUERY_NODE_PODS[0]
+        ]
+
+
+def test_a_pod_that_is_not_scraped_has_no_numbers_and_the_other_keeps_its_own() -> None:
+    world = World()
+    _without_first_pod(world)
+    first, second = snapshot_of(world).query_nodes
+    assert (first.cpu_cores, first.resident_memory_bytes, first.loaded_bytes) == (MISSING, MISSING, MISSING)
+    assert second.cpu_cores.value is not None
+
+
+def test_an_empty_query_node_has_zero_loaded_bytes_because_it_is_scraped() -> None:
+    world = World()
+    _result(world, "loaded_bytes").clear()
+    node = snapshot_of(world).query_nodes[0]
+    assert (node.loaded_bytes.value, node.loaded_bytes.coverage) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize("value", ["NaN", "+Inf", "-Inf"])
+def test_what_is_no_number_is_missing(value: str) -> None:
+    world = World()
+    for series in _result(world, "cpu"):
+        series["value"][1] = value
+    assert snapshot_of(world).query_nodes[0].cpu_cores == MISSING
+
+
+def test_the_age_is_that_of_the_pods_last_scrape() -> None:
+    world = World()
+    for series in _result(world, "node_age"):
+        series["value"][1] = "42.5"
+    assert {node.cpu_cores.age_seconds for node in snapshot_of(world).query_nodes} == {42.5}
+
+
+def test_of_two_values_for_one_pod_the_larger_counts() -> None:
+    world = World()
+    twin = {"metric": {"pod": QUERY_NODE_PODS[0], "replica": "b"}, "value": [1.0, "7"]}
+    _result(world, "cpu").append(twin)
+    assert snapshot_of(world).query_nodes[0].cpu_cores.value == 7.0
+
+
+def test_without_traffic_the_rate_is_zero_and_the_latency_missing() -> None:
+    world = World(prometheus=recorded("prometheus_idle.json"))
+    traffic = snapshot_of(world).traffic
+    assert (traffic.searches_per_second.value, traffic.failed_per_second.value) == (0.0, 0.0)
+    assert (traffic.p99_milliseconds, traffic.mean_milliseconds) == (MISSING, MISSING)
+
+
+def test_under_load_the_traffic_is_as_recorded() -> None:
+    traffic = snapshot_of(World()).traffic
+    assert traffic.searches_per_second.value == pytest.approx(12.7, abs=0.1)
+    assert traffic.p99_milliseconds.value == pytest.approx(181, abs=1)
+    assert traffic.failed_per_second == Sample(value=0.0, age_seconds=traffic.searches_per_second.age_seconds)
+
+
+def test_without_a_scraped_proxy_no_rate_is_taken_for_zero() -> None:
+    world = World()
+    for query in ("proxy_age", "searches", "failed", "collection_searches"):
+        _result(world, query).clear()
+    snapshot = snapshot_of(world)
+    assert (snapshot.traffic.searches_per_second, snapshot.traffic.failed_per_second) == (MISSING, MISSING)
+    assert snapshot.collections[0].searches_per_second == MISSING
+
+
+def test_one_of_two_proxies_is_half_the_coverage() -> None:
+    world = World()
+    pods = next(found for path, found in world.kubernetes.items() if path.endswith("/pods"))["items"]
+    proxy = next(pod for pod in pods if pod["metadata"]["name"] == PROXY_POD)
+    pods.append(proxy | {"metadata": proxy["metadata"] | {"name": "second-proxy"}})
+    assert snapshot_of(world).traffic.searches_per_second.coverage == 0.5
+
+
+def test_one_failed_query_costs_its_own_number_only() -> None:
+    world = World()
+    world.prometheus["cpu"] = {"status": "error"}
+    node = snapshot_of(world).query_nodes[0]
+    assert node.cpu_cores == MISSING
+    assert node.resident_memory_bytes.value is not None
+
+
+@pytest.mark.parametrize(
+    ("labels", "value"),
+    [
+        pytest.param({"collection_name": "demo"}, 5.0, id="without database, as up to 2.5"),
+        pytest.param({"collection_name": "demo", "db_name": "default"}, 5.0, id="with database, as from 2.6"),
+        pytest.param({"collection_name": "demo", "db_name": "other"}, 0.0, id="of another database"),
+        pytest.param({"collection_name": "other"}, 0.0, id="of another collection"),
+    ],
+)
+def test_searches_go_to_the_collection_they_belong_to(labels: dict[str, str], value: float) -> None:
+    world = World()
+    _result(world, "collection_searches")[:] = [{"metric": labels, "value": [1.0, "5"]}]
+    assert snapshot_of(world).collections[0].searches_per_second.value == value

@@ -1,0 +1,191 @@
+"""A target of kind Milvus: the two QueryNode slots, and everything by which milvus-operator's users say hands off."""
+
+from collections.abc import Callable
+from copy import deepcopy
+from typing import Any
+
+import pytest
+
+from milvus_tuning.clients.kube import KubeReader
+from milvus_tuning.observe.kube import observe_target
+from milvus_tuning.snapshot import FreezeReason, ProblemKind, WorkloadKind
+from tests.observe.world import DEPLOYMENTS, PODS, REPLICA_SETS, World, a_session, serving, snapshot_of
+
+MILVUS = "/apis/milvus.io/v1beta1/namespaces/milvus/milvuses/my-release"
+UPGRADES = "/apis/milvus.io/v1beta1/namespaces/milvus/milvusupgrades"
+Resource = dict[str, Any]
+Change = Callable[[World, Resource], None]
+
+
+def a_milvus_world(change: Change = lambda world, resource: None) -> World:
+    """The recorded release, dressed as what milvus-operator makes of a custom resource."""
+    world = World(spec={"targetRef": {"kind": "Milvus", "name": "my-release"}})
+    for path in (DEPLOYMENTS, REPLICA_SETS, PODS):
+        for item in world.kubernetes[path]["items"]:
+            labels = item["metadata"]["labels"]
+            labels["app.kubernetes.io/component"] = labels.pop("component")
+    live = world.deployment()
+    live["metadata"]["labels"]["milvus.io/querynode-group-id"] = "0"
+    idle = deepcopy(live)
+    idle["metadata"] |= {"name": "my-release-milvus-querynode-1", "uid": "idle-slot"}
+    idle["metadata"]["labels"]["milvus.io/querynode-group-id"] = "1"
+    idle["spec"]["replicas"] = 0
+    idle["status"] = {"observedGeneration": idle["metadata"]["generation"]}
+    world.kubernetes[DEPLOYMENTS]["items"].append(idle)
+    resource: Resource = {
+        "apiVersion": "milvus.io/v1beta1",
+        "kind": "Milvus",
+        "metadata": {
+            "name": "my-release",
+            "resourceVersion": "77",
+            "annotations": {"milvus.io/querynode-current-group-id": "0"},
+            "managedFields": [
+                {"manager": "manager", "fieldsV1": {"f:spec": {"f:components": {"f:queryNode": {"f:replicas": {}}}}}}
+            ],
+        },
+        "spec": {
+            "mode": "cluster",
+            "components": {"queryNode": {"replicas": 2}},
+            "dependencies": {"etcd": {"endpoints": ["my-release-etcd:2379"]}},
+        },
+        "status": {"conditions": [{"type": "MilvusUpdated", "status": "True"}]},
+    }
+    world.kubernetes[MILVUS] = resource
+    world.kubernetes[UPGRADES] = {"items": []}
+    world.etcd = {"my-release/meta/session/querynode-3": a_session(3, "10.245.0.7:21123")}
+    change(world, resource)
+    return world
+
+
+def test_the_resource_is_what_is_scaled_and_its_name_is_the_root_path() -> None:
+    snapshot = snapshot_of(a_milvus_world())
+    workload = snapshot.workload
+    assert (snapshot.problems, snapshot.freezes) == ((), ())
+    assert workload is not None
+    assert (workload.kind, workload.name, workload.resource_version) == (WorkloadKind.MILVUS, "my-release", "77")
+    assert (workload.desired_count, workload.ready_count, workload.serving_count) == (2, 2, 2)
+    assert (workload.replicas_owner, workload.autoscalers) == ("manager", ())
+    assert snapshot.etcd_root_path == "my-release"
+
+
+def _both_slots(world: World, _: Resource) -> None:
+    world.item(DEPLOYMENTS, "my-release-milvus-querynode-1")["spec"]["replicas"] = 1
+
+
+def _no_slot_named(world: World, resource: Resource) -> None:
+    world.deployment()["spec"]["replicas"] = 0
+    resource["metadata"]["annotations"] = {}
+
+
+def _rolling_label(_: World, resource: Resource) -> None:
+    resource["metadata"]["labels"] = {"milvus.io/querynode-rolling-id": "4"}
+
+
+def _updating(_: World, resource: Resource) -> None:
+    resource["status"]["conditions"][0] |= {"status": "False", "reason": "MilvusUpgradingImage"}
+
+
+def _pause_reconcile(_: World, resource: Resource) -> None:
+    resource["metadata"]["annotations"]["milvus.io/pause-reconcile"] = "true"
+
+
+def _manual_mode(_: World, resource: Resource) -> None:
+    resource["spec"]["components"]["enableManualMode"] = True
+
+
+def _upgrade(state: str) -> Change:
+    def change(world: World, _: Resource) -> None:
+        upgrade = {
+            "metadata": {"name": "up"},
+            "spec": {"milvus": {"name": "my-release"}},
+            "status": {"state": state},
+        }
+        world.kubernetes[UPGRADES] = {"items": [upgrade]}
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "reasons"),
+    [
+        pytest.param(_both_slots, [FreezeReason.ROLLOUT], id="both slots run"),
+        pytest.param(_no_slot_named, [FreezeReason.ROLLOUT], id="no slot is named"),
+        pytest.param(_rolling_label, [FreezeReason.ROLLOUT], id="rolling label"),
+        pytest.param(_updating, [FreezeReason.ROLLOUT], id="MilvusUpdated is False"),
+        pytest.param(_pause_reconcile, [FreezeReason.PAUSED_BY_OWNER], id="pause-reconcile"),
+        pytest.param(_manual_mode, [FreezeReason.PAUSED_BY_OWNER], id="manual mode"),
+        pytest.param(_upgrade("UpdatingMeta"), [FreezeReason.ROLLOUT], id="an upgrade under way"),
+        pytest.param(_upgrade("Succeeded"), [], id="an upgrade that is over"),
+    ],
+)
+def test_hands_off_means_a_freeze(change: Change, reasons: list[FreezeReason]) -> None:
+    assert [freeze.reason for freeze in snapshot_of(a_milvus_world(change)).freezes] == reasons
+
+
+def _replicas(count: int) -> Change:
+    def change(_: World, resource: Resource) -> None:
+        resource["spec"]["components"]["queryNode"]["replicas"] = count
+
+    return change
+
+
+def _own_autoscaler(_: World, resource: Resource) -> None:
+    resource["spec"]["components"]["queryNode"]["hpa"] = {"maxReplicas": 5}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        pytest.param(_replicas(-1), "replicas is -1", id="-1"),
+        pytest.param(_own_autoscaler, "queryNode.hpa", id="its own autoscaler"),
+    ],
+)
+def test_a_number_handed_to_somebody_else_counts_as_an_autoscaler(change: Change, words: str) -> None:
+    workload = snapshot_of(a_milvus_world(change)).workload
+    assert workload is not None
+    assert words in workload.autoscalers[0]
+
+
+def _gone(world: World, _: Resource) -> None:
+    del world.kubernetes[MILVUS]
+
+
+def _being_deleted(_: World, resource: Resource) -> None:
+    resource["metadata"]["deletionTimestamp"] = "2026-01-31T12:00:00Z"
+
+
+def _standalone(_: World, resource: Resource) -> None:
+    resource["spec"]["mode"] = "standalone"
+
+
+def _mode_unset(_: World, resource: Resource) -> None:
+    del resource["spec"]["mode"]
+
+
+def _groups(_: World, resource: Resource) -> None:
+    resource["spec"]["components"]["queryNode"]["groups"] = [{"name": "rg1", "replicas": 1}]
+
+
+@pytest.mark.parametrize(
+    ("change", "kind"),
+    [
+        pytest.param(_gone, ProblemKind.TARGET_NOT_FOUND, id="no such resource"),
+        pytest.param(_being_deleted, ProblemKind.TARGET_NOT_FOUND, id="being deleted"),
+        pytest.param(_standalone, ProblemKind.TARGET_UNSUPPORTED, id="standalone"),
+        pytest.param(_mode_unset, ProblemKind.TARGET_UNSUPPORTED, id="no mode, which is standalone"),
+        pytest.param(_groups, ProblemKind.TARGET_UNSUPPORTED, id="groups"),
+    ],
+)
+def test_a_resource_that_cannot_be_scaled_is_a_problem(change: Change, kind: ProblemKind) -> None:
+    snapshot = snapshot_of(a_milvus_world(change))
+    assert (snapshot.workload, [problem.kind for problem in snapshot.problems]) == (None, [kind])
+
+
+def test_the_root_path_of_its_config_wins() -> None:
+    def change(_: World, resource: Resource) -> None:
+        resource["spec"]["config"] = {"etcd": {"rootPath": "mine"}}
+
+    with serving(a_milvus_world(change)) as world:
+        reader = KubeReader(world.api_client(), timeout_seconds=2)
+        found = observe_target(reader, "milvus", world.parsed_spec().target_ref).found
+    assert (found.root_path, found.etcd_endpoints) == ("mine", ("my-release-etcd.milvus.svc:2379",))

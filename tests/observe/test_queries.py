@@ -1,0 +1,65 @@
+"""The PromQL table: nothing in a label can break out of it, and the window fits the scrape interval."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from milvus_tuning.api import PrometheusLabels
+from milvus_tuning.observe import queries
+from milvus_tuning.observe.queries import Query, Selectors, selectors, window_seconds
+
+LABELS = PrometheusLabels()
+QUOTED = re.compile(r'"(?:[^"\\\n]|\\.)*"')
+
+
+def _selectors(
+    *, namespace: str = "milvus", matchers: dict[str, str] | None = None, pods: tuple[str, ...]
+) -> Selectors:
+    return selectors(namespace, LABELS, matchers or {}, nodes=pods, proxies=(), coordinators=())
+
+
+def test_exactly_the_pods_are_asked_for_with_the_users_own_labels() -> None:
+    found = _selectors(pods=("b-1", "a.0"), matchers={"cluster": "eu-1"})
+    assert found.nodes == r'namespace="milvus",cluster="eu-1",pod=~"a\\.0|b\\-1",pod!=""'
+
+
+def test_no_pods_match_no_series() -> None:
+    assert _selectors(pods=()).nodes == 'namespace="milvus",pod=~"^$",pod!=""'
+
+
+@given(st.text(max_size=40), st.text(max_size=40))
+def test_no_text_leaves_its_quotes(namespace: str, value: str) -> None:
+    text = _selectors(namespace=namespace, matchers={"x": value}, pods=("p",)).nodes
+    assert QUOTED.sub('""', text) == 'namespace="",x="",pod=~"",pod!=""'
+
+
+@pytest.mark.parametrize("query", queries.QUERIES, ids=lambda query: str(query.name))
+def test_each_expression_is_complete_and_about_this_cluster_only(query: Query) -> None:
+    expression = query.expression(_selectors(pods=("p",)), 30)
+    bare = QUOTED.sub('""', expression)
+    assert "$" not in bare
+    assert bare.count("(") == bare.count(")")
+    assert bare.count("{") == expression.count('namespace="milvus"')
+
+
+def test_names_of_queries_are_unique() -> None:
+    names = [query.name for query in queries.QUERIES]
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize(
+    ("samples", "seconds"),
+    [
+        pytest.param(60.0, 30, id="scraped every 2 s"),
+        pytest.param(8.0, 60, id="every 15 s"),
+        pytest.param(4.0, 120, id="every 30 s"),
+        pytest.param(2.0, 240, id="every minute"),
+        pytest.param(1.0, 300, id="every two minutes"),
+        pytest.param(None, 300, id="unknown"),
+        pytest.param(0.0, 300, id="none"),
+    ],
+)
+def test_the_window_holds_four_scrapes(samples: float | None, seconds: int) -> None:
+    assert window_seconds(samples) == seconds
