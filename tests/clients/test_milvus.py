@@ -54,6 +54,17 @@ def test_system_info_gives_the_processes_that_answer() -> None:
     )
 
 
+def test_system_info_is_asked_for_so_seldom_that_the_proxys_copy_grows_old() -> None:
+    now = [100.0]
+    with a_milvus({"GetMetrics": {"response": SYSTEM_INFO}}) as (uri, served):
+        client = MilvusClient(uri, monotonic=lambda: now[0])
+        asked = []
+        for now[0] in (100.0, 103.0, 105.9, 106.1, 109.0, 113.0):
+            client.nodes()
+            asked.append(len(served.asked))
+    assert asked == [1, 1, 1, 2, 2, 3]
+
+
 @pytest.mark.parametrize("text", ["", "[]", '{"nodes_info": 3}', '{"nodes_info": [{"infos": {"id": "x"}}]}'])
 def test_garbled_system_info_is_refused(text: str) -> None:
     with a_milvus({"GetMetrics": {"response": text}}) as (uri, _), pytest.raises(MilvusError, match="no system_info"):

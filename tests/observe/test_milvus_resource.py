@@ -9,7 +9,7 @@ import pytest
 from milvus_tuning.clients.kube import KubeReader
 from milvus_tuning.observe.kube import observe_target
 from milvus_tuning.snapshot import FreezeReason, ProblemKind, WorkloadKind
-from tests.observe.world import DEPLOYMENTS, PODS, REPLICA_SETS, World, a_session, serving, snapshot_of
+from tests.observe.world import DEPLOYMENTS, PODS, REPLICA_SETS, World, serving, snapshot_of
 
 MILVUS = "/apis/milvus.io/v1beta1/namespaces/milvus/milvuses/my-release"
 UPGRADES = "/apis/milvus.io/v1beta1/namespaces/milvus/milvusupgrades"
@@ -52,7 +52,7 @@ def a_milvus_world(change: Change = lambda world, resource: None) -> World:
     }
     world.kubernetes[MILVUS] = resource
     world.kubernetes[UPGRADES] = {"items": []}
-    world.etcd = {"my-release/meta/session/querynode-3": a_session(3, "10.245.0.7:21123")}
+    world.etcd = {key.replace("by-dev", "my-release"): value for key, value in world.etcd.items()}
     change(world, resource)
     return world
 

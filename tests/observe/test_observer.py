@@ -287,6 +287,26 @@ def test_query_nodes_inside_streaming_nodes_are_not_counted() -> None:
     assert workload.serving_count == 2
 
 
+def test_a_stale_copy_of_system_info_hides_no_query_node() -> None:
+    world = World()
+    response = world.milvus["GetMetrics"]["response"]  # type: ignore[index]
+    stale = response.replace("10.245.0.7:21123", "10.245.0.99:21123").replace('"id":3,', '"id":1003,')
+    world.milvus["GetMetrics"] = {"response": stale}
+    world.etcd["by-dev/meta/session/querynode-3"] = a_session(3, "10.245.0.7:21123")
+    snapshot = snapshot_of(world)
+    assert snapshot.workload is not None
+    assert (snapshot.workload.serving_count, snapshot.problems) == (2, ())
+    assert {node.node_id for node in snapshot.query_nodes} == {2, 3}
+
+
+def test_without_etcd_query_nodes_are_known_by_system_info() -> None:
+    world = World()
+    _dead_etcd(world)
+    snapshot = snapshot_of(world)
+    assert {node.node_id for node in snapshot.query_nodes} == {2, 3}
+    assert {node.read_concurrency_cap for node in snapshot.query_nodes} == {1}
+
+
 def test_credentials_come_from_the_namespace_of_the_object_and_go_where_they_belong() -> None:
     world = World(secrets={"all": {"milvus": "root:one\n", "prometheus": "two"}})
     world.connections = {

@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import enum
 import json
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +23,11 @@ from pymilvus.grpc_gen import common_pb2, milvus_pb2, milvus_pb2_grpc
 from milvus_tuning.errors import ObserveError
 
 DEFAULT_PORT = 19530
+QUERY_NODE_ROLE = "querynode"
 LARGEST_REPLY_BYTES = 64 * 1024 * 1024  # about a million segments; more is not a cluster this can be read from
+# A proxy keeps system_info for 5 s (metricsinfo.DefaultMetricsRetention), and each call that it answers from what it
+# keeps prolongs that: asked every 3 s it goes on naming a node that is gone and never names a new one (seen on 2.3.5).
+SYSTEM_INFO_REST_SECONDS = 6.0
 _NOT_LOADED = 101  # merr.ErrCollectionNotLoaded
 _COLLECTION_NOT_FOUND = 100  # merr.ErrCollectionNotFound
 _REPLICA_NOT_FOUND = 400  # merr.ErrReplicaNotFound: what 2.3.5 says of a collection that was released
@@ -83,9 +88,17 @@ class MilvusClient:
     """A connection to one Milvus cluster, through its proxy. May be used from several threads."""
 
     def __init__(
-        self, uri: str, *, token: str | None = None, tls: MilvusTls | None = None, timeout_seconds: float = 5.0
+        self,
+        uri: str,
+        *,
+        token: str | None = None,
+        tls: MilvusTls | None = None,
+        timeout_seconds: float = 5.0,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.uri = uri
+        self._monotonic = monotonic
+        self._nodes: tuple[float, tuple[MilvusNode, ...]] | None = None
         self._timeout_seconds = timeout_seconds
         self._credentials = (("authorization", base64.b64encode(token.encode()).decode()),) if token else ()
         self._channel = _channel(uri, tls)
@@ -118,7 +131,18 @@ class MilvusClient:
         return list(self._call("GetQuerySegmentInfo", request, database=database).infos)
 
     def nodes(self) -> tuple[MilvusNode, ...]:
-        """Every process that answers the coordinators now, from system_info."""
+        """Every process that answers the coordinators, from system_info; at most SYSTEM_INFO_REST_SECONDS old.
+
+        Asked more often, the last answer is given again, so that the proxy's own copy can grow old.
+        """
+        kept = self._nodes
+        if kept is not None and self._monotonic() - kept[0] < SYSTEM_INFO_REST_SECONDS:
+            return kept[1]
+        found = self._ask_nodes()
+        self._nodes = (self._monotonic(), found)
+        return found
+
+    def _ask_nodes(self) -> tuple[MilvusNode, ...]:
         request = milvus_pb2.GetMetricsRequest(request='{"metric_type":"system_info"}')
         answer = self._call("GetMetrics", request)
         try:

@@ -31,11 +31,13 @@ class Readings:
 def assemble(readings: Readings, taken_at: datetime) -> Snapshot:
     """The snapshot of one pass."""
     target, milvus = readings.target, readings.milvus
-    nodes = query_nodes(milvus.nodes or ())
+    nodes = registered_nodes(milvus, readings.etcd)
     unknown = identity_problems(target.query_nodes, nodes, readings.said_by_pod) if milvus.nodes is not None else ()
     return Snapshot(
         taken_at=taken_at,
-        workload=replace(target.workload, serving_count=_serving_count(target, milvus)),
+        workload=replace(
+            target.workload, serving_count=None if milvus.nodes is None else _serving_count(target, nodes)
+        ),
         milvus_version=milvus.version,
         query_nodes=_query_nodes(readings, nodes),
         collections=_collections(readings),
@@ -59,12 +61,22 @@ def assemble(readings: Readings, taken_at: datetime) -> Snapshot:
     )
 
 
-def _serving_count(target: Target, milvus: MilvusFacts) -> int | None:
-    """QueryNodes that Milvus counts as members, on pods of the target that stay; those of StreamingNodes fall away."""
-    if milvus.nodes is None:
-        return None
+def registered_nodes(milvus: MilvusFacts, etcd: EtcdFacts) -> tuple[MilvusNode, ...]:
+    """The QueryNodes that Milvus counts: by their sessions in etcd, else by system_info, of which a proxy keeps a copy.
+
+    The number of cores is in system_info only; a node that is in the sessions alone has none yet.
+    """
+    known = query_nodes(milvus.nodes or ())
+    if etcd.sessions is None:
+        return known
+    cores = {node.node_id: node.cpu_core_count for node in known}
+    return tuple(replace(session, cpu_core_count=cores.get(session.node_id)) for session in etcd.sessions)
+
+
+def _serving_count(target: Target, nodes: tuple[MilvusNode, ...]) -> int:
+    """Those on pods of the target that stay; the QueryNodes inside StreamingNodes fall away."""
     staying = {node.ip for node in target.query_nodes if not node.terminating}
-    return len({node.ip for node in query_nodes(milvus.nodes)} & staying)
+    return len({node.ip for node in nodes} & staying)
 
 
 def _query_nodes(readings: Readings, nodes: tuple[MilvusNode, ...]) -> tuple[QueryNode, ...]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from milvus_tuning.catalogue import config_prefix, normalised
 from milvus_tuning.clients.etcd import EtcdClient, EtcdEntry, EtcdError, EtcdFailure
 from milvus_tuning.clients.handback import read_owned_keys
-from milvus_tuning.clients.milvus import host_of
+from milvus_tuning.clients.milvus import QUERY_NODE_ROLE, MilvusNode, host_of
 from milvus_tuning.snapshot import EtcdSetting, OwnedKey, Problem, ProblemKind
 
 SESSION_PREFIX = "session/querynode-"
@@ -22,9 +22,13 @@ SESSION_PREFIX = "session/querynode-"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EtcdFacts:
-    """One reading. root_path is None where it is not proved, and then nothing was read."""
+    """One reading. root_path and sessions are None where the root path is not proved, and then nothing was read.
+
+    sessions are the QueryNodes that are registered now, which is what QueryCoord itself goes by.
+    """
 
     root_path: str | None = None
+    sessions: tuple[MilvusNode, ...] | None = None
     settings: Mapping[str, EtcdSetting] = field(default_factory=dict)
     owned_keys: Mapping[str, Mapping[str, OwnedKey]] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
@@ -34,7 +38,8 @@ def read_etcd(client: EtcdClient, *, root_path: str, meta_path: str, pod_ips: fr
     """Prove the root path and read all settings; never raises for what etcd does."""
     sessions_at = f"{root_path}/{meta_path.strip('/')}/{SESSION_PREFIX}"
     try:
-        hosts = session_hosts(client.get_prefix(sessions_at))
+        sessions = sessions_of(client.get_prefix(sessions_at))
+        hosts = frozenset(session.ip for session in sessions)
         if not hosts & pod_ips:
             return EtcdFacts(problems=(_unproved(sessions_at, hosts, pod_ips),))
         entries = client.get_prefix(config_prefix(root_path))
@@ -44,18 +49,20 @@ def read_etcd(client: EtcdClient, *, root_path: str, meta_path: str, pod_ips: fr
         hint = "; see spec.connections.etcd.credentialsSecretRef" if denied else ""
         return EtcdFacts(problems=(Problem(kind=ProblemKind.ETCD_UNREACHABLE, message=f"{error}{hint}"),))
     settings = settings_of(entries, config_prefix(root_path))
-    return EtcdFacts(root_path=root_path, settings=settings, owned_keys=owned_keys)
+    return EtcdFacts(root_path=root_path, sessions=sessions, settings=settings, owned_keys=owned_keys)
 
 
-def session_hosts(entries: Sequence[EtcdEntry]) -> frozenset[str]:
-    """The hosts that the sessions give as their address; what is no session is passed over."""
-    hosts = set()
+def sessions_of(entries: Sequence[EtcdEntry]) -> tuple[MilvusNode, ...]:
+    """The QueryNodes that the sessions name; what is no session is passed over."""
+    found = []
     for entry in entries:
         try:
-            hosts.add(host_of(str(json.loads(entry.value)["Address"])))
+            session = json.loads(entry.value)
+            node_id, ip = int(session["ServerID"]), host_of(str(session["Address"]))
         except (ValueError, KeyError, TypeError):
             continue
-    return frozenset(hosts)
+        found.append(MilvusNode(node_id=node_id, role=QUERY_NODE_ROLE, ip=ip, cpu_core_count=None))
+    return tuple(found)
 
 
 def settings_of(entries: Sequence[EtcdEntry], prefix: str) -> dict[str, EtcdSetting]:

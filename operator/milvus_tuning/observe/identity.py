@@ -1,9 +1,9 @@
 """Which Milvus node runs in which pod.
 
 Milvus knows nodes by an id that changes on every start, Kubernetes knows pods by name. They are matched by two
-witnesses that must agree: the IP in Milvus's system_info, and the node id that the pod's own series carry. Anything
-else (a restarted container whose old session still lives, pods that share the node's address) is no identity, and
-nothing acts on such a node.
+witnesses that must agree: the IP with which the node registered (its session in etcd, or system_info), and the node id
+that the pod's own series carry. Anything else (a restarted container whose old session still lives, pods that share the
+node's address) is no identity, and nothing acts on such a node.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def identity_problems(
     return tuple(
         Problem(
             kind=ProblemKind.NODE_IDENTITY_UNKNOWN,
-            message=f"QueryNode pod {pod.pod}: system_info names node {_ids(_at(pod, nodes))} at {pod.ip or 'no IP'}, "
+            message=f"QueryNode pod {pod.pod}: Milvus names node {_ids(_at(pod, nodes))} at {pod.ip or 'no IP'}, "
             f"the pod's own metrics say node {_ids(said_by_pod.get(pod.pod, frozenset()))}; they must agree on one",
         )
         for pod in unknown

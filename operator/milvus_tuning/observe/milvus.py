@@ -15,7 +15,14 @@ from typing import Final
 from pymilvus.grpc_gen import milvus_pb2
 
 from milvus_tuning.catalogue import ServerVersion, parse_version
-from milvus_tuning.clients.milvus import LoadedCollection, MilvusClient, MilvusError, MilvusFailure, MilvusNode
+from milvus_tuning.clients.milvus import (
+    QUERY_NODE_ROLE,
+    LoadedCollection,
+    MilvusClient,
+    MilvusError,
+    MilvusFailure,
+    MilvusNode,
+)
 from milvus_tuning.snapshot import (
     Collection,
     Freeze,
@@ -31,7 +38,6 @@ MOST_COLLECTIONS_PER_PASS: Final = 200
 MOST_DATABASES_PER_PASS: Final = 64  # Milvus's own default limit, rootCoord.maxDatabaseNum
 OLDEST_VERSION: Final = ServerVersion(2, 3, 0)
 DEFAULT_DATABASE: Final = "default"
-QUERY_NODE_ROLE: Final = "querynode"
 FULLY_LOADED_PERCENT: Final = 100
 _GROWING: Final = 2  # common.proto, SegmentState
 _PROBLEMS: Final = {
