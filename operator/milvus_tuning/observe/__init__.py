@@ -70,7 +70,7 @@ class Observer:
     def connections(self, namespace: str, spec: MilvusTuningSpec) -> ClusterConnections:
         """The connections that the last observation of this target used; made now where there was none.
 
-        Raises TargetUnusable's problem as connections of that problem: no client is made for an unknown target.
+        For a target that cannot be used its problem stands in for each client.
         """
         with self._lock:
             known = self._latest.get(_key(namespace, spec))
