@@ -1,22 +1,21 @@
 """Where Milvus itself says its segments are: the figures of the demo and the end-to-end tests come from here.
 
-Independent of the operator on purpose: it asks Milvus through pymilvus and knows nothing of snapshots. Node ids become
-pod names by the IP in Milvus's system_info.
+Independent of the operator on purpose: it asks Milvus through pymilvus and knows nothing of snapshots. A QueryNode is
+one that a replica names or that serves a segment. (Milvus's system_info is no witness: a proxy of 2.3 answers from a
+copy that every question keeps alive.) Which pod a node is, the pod's own metrics say.
 
     python -m tests.placement --uri http://HOST:19530
 """
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from pymilvus import MilvusClient
-from pymilvus.grpc_gen import milvus_pb2
-
-SEALED = 3  # common.proto SegmentState.Sealed; what is loaded from storage shows as Sealed on a QueryNode
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,7 +23,6 @@ class NodePlacement:
     """What one QueryNode holds: `leaders` are the channels whose shard leader it is."""
 
     node_id: int
-    ip: str
     rows: int = 0
     segments: tuple[int, ...] = ()
     leaders: tuple[str, ...] = ()
@@ -41,35 +39,38 @@ class Placement:
         """Rows served by all nodes."""
         return sum(node.rows for node in self.nodes.values())
 
-    def by_ip(self, ip: str) -> NodePlacement | None:
-        """The node with this pod IP, or None."""
-        return next((node for node in self.nodes.values() if node.ip == ip), None)
-
 
 def read_placement(client: MilvusClient) -> Placement:
-    """Ask Milvus for its QueryNodes, the segments and the shard leaders on them."""
+    """Ask Milvus for its replicas, and for the segments and shard leaders on each of their nodes."""
     handler = client._get_connection()
     segments: dict[int, list[tuple[int, int]]] = {}
     leaders: dict[int, list[str]] = {}
+    members: set[int] = set()
     for collection in client.list_collections():
         for info in handler.get_query_segment_info(collection):
             for node_id in info.nodeIds:
                 segments.setdefault(node_id, []).append((info.segmentID, info.num_rows))
         for group in _groups(handler, collection):
+            members.update(group.group_nodes)
             for shard in group.shards:
                 leaders.setdefault(shard.shard_leader, []).append(shard.channel_name)
     return Placement(
         nodes={
             node_id: NodePlacement(
                 node_id=node_id,
-                ip=ip,
                 rows=sum(rows for _, rows in segments.get(node_id, [])),
                 segments=tuple(sorted(segment for segment, _ in segments.get(node_id, []))),
                 leaders=tuple(sorted(leaders.get(node_id, []))),
             )
-            for node_id, ip in _query_nodes(handler).items()
+            for node_id in sorted(members | segments.keys())
         }
     )
+
+
+def node_id_in(metrics: str) -> int | None:
+    """The node id that a QueryNode's own metrics carry."""
+    found = re.search(r'^milvus_num_node\{[^}]*node_id="(\d+)"[^}]*role_name="querynode"', metrics, re.MULTILINE)
+    return int(found.group(1)) if found else None
 
 
 def _groups(handler: Any, collection: str) -> Iterable[Any]:
@@ -80,17 +81,6 @@ def _groups(handler: Any, collection: str) -> Iterable[Any]:
             raise
         return ()
     return groups
-
-
-def _query_nodes(handler: Any) -> dict[int, str]:
-    request = milvus_pb2.GetMetricsRequest(request='{"metric_type":"system_info"}')
-    answer = json.loads(handler._stub.GetMetrics(request).response)
-    infos = [node["infos"] for node in answer["nodes_info"]]
-    return {
-        info["id"]: info["hardware_infos"]["ip"].partition(":")[0]
-        for info in infos
-        if info.get("type") == "querynode" and not info.get("has_error")
-    }
 
 
 def main() -> int:

@@ -19,10 +19,10 @@ from tests.load.options import RunOptions
 from tests.load.prepare import Dataset, prepare
 from tests.load.process import LoadProcess
 from tests.load.report import Summary, summarise
-from tests.placement import Placement, read_placement
+from tests.placement import read_placement
 
 COLLECTION = "demo"
-DATASET = Dataset(rows=60_000, dim=64, segments=12, shards=3)
+DATASET = Dataset(rows=120_000, dim=128, segments=24, shards=3)  # scanning outweighs the calls between nodes
 LOW_SHARE, HIGH_SHARE, CALM_SHARE = 0.3, 1.3, 0.15  # of what two nodes carry
 CALIBRATION_SECONDS, CALM_SECONDS, RISE_SECONDS = 16.0, 12.0, 10.0
 OUT_DEADLINE_SECONDS, CLEAR_DEADLINE_SECONDS, IN_DEADLINE_SECONDS = 120.0, 90.0, 150.0
@@ -131,17 +131,18 @@ class Story:
 
     def _placement(self) -> dict[str, tuple[int, int]]:
         """Pod to (rows, shard leaders) now, as Milvus says."""
-        placement: Placement = read_placement(self._milvus)
-        found = {pod: placement.by_ip(ip) for pod, ip in self._watcher.query_node_ips().items()}
+        nodes = read_placement(self._milvus).nodes
+        found = {pod: nodes.get(node_id) for pod, node_id in self._watcher.query_nodes().items()}
         return {pod: (node.rows, len(node.leaders)) for pod, node in found.items() if node is not None}
 
     def _tell_victims(self, before: dict[str, tuple[int, int]]) -> None:
         rows_before, rows_after = sum(rows for rows, _ in before.values()), read_placement(self._milvus).rows
-        gone = before.keys() - self._watcher.query_node_ips().keys()
+        gone = before.keys() - self._watcher.query_nodes().keys()
         for pod in sorted(gone):
             rows, leaders = before[pod]
-            print(f"\ndrained: {pod} held {rows} of {rows_before} rows and {leaders} shard leaders")
+            print(f"\ndrained: {pod} held {rows} of {rows_before} rows and {leaders} shard leader(s)")
             self._expect(leaders > 0, "the drained QueryNode held no shard leader")
+        self._expect(len(gone) == 1, f"{len(gone)} QueryNodes were drained, not one")
         self._expect(
             rows_after == rows_before, f"{rows_before} rows were served before the scale-in, {rows_after} after"
         )

@@ -8,8 +8,10 @@ import yaml
 from kubernetes import client, config
 from kubernetes.client import ApiException
 
+from tests.placement import node_id_in
+
 GROUP, VERSION, PLURAL = "milvustuning.io", "v1alpha1", "milvustunings"
-NOT_FOUND = 404
+NOT_FOUND, METRICS_PORT = 404, 9091
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,16 +68,26 @@ class TuningWatcher:
             running=status.get("operation"),
         )
 
-    def query_node_ips(self) -> dict[str, str]:
-        """Pod name to IP of the QueryNodes that are not leaving."""
+    def query_nodes(self) -> dict[str, int]:
+        """Pod name to Milvus node id of the QueryNodes that are not leaving, as the pods' own metrics say."""
         pods = cast("Any", self._core).list_namespaced_pod(
             self._namespace, label_selector=f"app.kubernetes.io/instance={self._release},component=querynode"
         )
-        return {
-            pod.metadata.name: pod.status.pod_ip
+        found = {
+            pod.metadata.name: self._node_id(pod.metadata.name)
             for pod in pods.items
-            if pod.metadata.deletion_timestamp is None and pod.status.pod_ip
+            if pod.metadata.deletion_timestamp is None
         }
+        return {name: node_id for name, node_id in found.items() if node_id is not None}
+
+    def _node_id(self, pod: str) -> int | None:
+        try:
+            metrics = self._core.connect_get_namespaced_pod_proxy_with_path(
+                f"{pod}:{METRICS_PORT}", self._namespace, "metrics"
+            )
+        except ApiException:  # not up yet
+            return None
+        return node_id_in(str(metrics))
 
     def _read(self) -> dict[str, Any] | None:
         try:
