@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pymilvus import MilvusClient
 
-from tests.demo.table import LiveTable, closing_table
+from tests.demo.table import LiveTable, closing_table, incomplete_replies, lost_searches
 from tests.demo.tuning import TuningWatcher, View
 from tests.load.commands import calibrate_by_process
 from tests.load.options import RunOptions
@@ -24,8 +24,8 @@ from tests.placement import read_placement
 COLLECTION = "demo"
 DATASET = Dataset(rows=120_000, dim=128, segments=24, shards=3)  # scanning outweighs the calls between nodes
 LOW_SHARE, HIGH_SHARE, CALM_SHARE = 0.3, 1.3, 0.15  # of what two nodes carry
-CALIBRATION_SECONDS, CALM_SECONDS, RISE_SECONDS = 16.0, 12.0, 10.0
-OUT_DEADLINE_SECONDS, CLEAR_DEADLINE_SECONDS, IN_DEADLINE_SECONDS = 120.0, 90.0, 150.0
+CALIBRATION_SECONDS, CALM_SECONDS, RISE_SECONDS = 16.0, 12.0, 40.0
+OUT_DEADLINE_SECONDS, CLEAR_DEADLINE_SECONDS, IN_DEADLINE_SECONDS = 120.0, 150.0, 150.0
 SEARCH_TIMEOUT_SECONDS = 60.0  # while two nodes are overloaded a search waits; it must not count as lost
 CLEAR_P99_MILLISECONDS = 500.0
 START_COUNT = 2
@@ -50,6 +50,20 @@ class Chapter:
     title: str
     summary: Summary
     nodes: str
+
+
+class Rise:
+    """Raises the rate evenly from low to high; to be called at each line of the table."""
+
+    def __init__(self, process: LoadProcess, *, low: float, high: float, seconds: float) -> None:
+        self._process, self._low, self._high, self._seconds = process, low, high, seconds
+        self._start = time.monotonic()
+
+    def step(self, _: View) -> bool:
+        """Set the rate of this moment; never the end of a chapter."""
+        share = min(1.0, (time.monotonic() - self._start) / self._seconds)
+        self._process.set_rate(self._low + share * (self._high - self._low))
+        return False
 
 
 class Story:
@@ -81,6 +95,7 @@ class Story:
     def _clear_stage(self) -> None:
         self._watcher.delete()
         _until(lambda: not self._watcher.exists(), 60.0, "the MilvusTuning of an earlier run to be gone")
+        self._watcher.scale(START_COUNT)
 
     def _await_even(self, count: int) -> None:
         def even() -> bool:
@@ -102,8 +117,8 @@ class Story:
     def _chapters_under(self, process: LoadProcess, capacity: float) -> None:
         self._table.header()
         self._chapter("calm, 2 QueryNodes", process, lambda _: False, CALM_SECONDS)
-        process.set_rate((LOW_SHARE + HIGH_SHARE) / 2 * capacity)
-        self._chapter("load rises", process, lambda _: False, RISE_SECONDS)
+        rise = Rise(process, low=LOW_SHARE * capacity, high=HIGH_SHARE * capacity, seconds=RISE_SECONDS)
+        self._chapter("load rises", process, rise.step, RISE_SECONDS)
         process.set_rate(HIGH_SHARE * capacity)
         grown = self._chapter("overload until a QueryNode is added", process, _grown, OUT_DEADLINE_SECONDS)
         self._expect(grown, "QueryNodes were not added under overload")
@@ -157,10 +172,15 @@ class Story:
             span = f"{entry['startedAt']} .. {entry.get('finishedAt')}"
             print(f"operation: {entry['message']}: {entry.get('outcome')} ({span})")
         scale_in = [chapter.summary for chapter in self._chapters[-2:]]
-        lost = sum(summary.failed + summary.dropped for summary in scale_in)
-        total = sum(chapter.summary.failed + chapter.summary.dropped for chapter in self._chapters)
+        lost, incomplete = sum(map(lost_searches, scale_in)), sum(map(incomplete_replies, scale_in))
         sent = sum(chapter.summary.sent for chapter in self._chapters)
+        total = sum(lost_searches(chapter.summary) for chapter in self._chapters)
         print(f"searches: {sent} sent, {total} failed; during and after the scale-in {lost} failed")
+        if incomplete:
+            print(
+                f"{incomplete} replies of the scale-in were not failures but lacked rows: Milvus 2.3.5 answers so while"
+            )
+            print("a shard leader moves; the client compares every reply with the first one to the same request")
         self._expect(lost == 0, f"{lost} searches failed during the scale-in")
         for fault in self._faults:
             print(f"NOT AS IT SHOULD BE: {fault}")

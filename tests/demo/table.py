@@ -5,9 +5,10 @@ from collections.abc import Sequence
 
 from tests.demo.tuning import View
 from tests.load.report import Second, Summary
+from tests.load.target import ROWS_MISSING
 
 LIVE = "{time:>6}  {offered:>7}  {qps:>6}  {p99:>9}  {waiting:>7}  {nodes:>5}  {skew:>6}  {phase:<12} {reason}"
-CLOSING = "{title:<38} {nodes:>5}  {offered:>9}  {qps:>7}  {p50:>9}  {p99:>10}  {failed:>6}"
+CLOSING = "{title:<38} {nodes:>5}  {offered:>9}  {qps:>7}  {p50:>9}  {p99:>10}  {failed:>6}  {incomplete:>10}"
 
 
 class LiveTable:
@@ -59,7 +60,14 @@ def closing_table(chapters: Sequence[tuple[str, str, Summary]]) -> str:
     lines = [
         "",
         CLOSING.format(
-            title="chapter", nodes="nodes", offered="load/s", qps="QPS", p50="P50 ms", p99="P99 ms", failed="failed"
+            title="chapter",
+            nodes="nodes",
+            offered="load/s",
+            qps="QPS",
+            p50="P50 ms",
+            p99="P99 ms",
+            failed="failed",
+            incomplete="incomplete",
         ),
     ]
     for title, nodes, summary in chapters:
@@ -72,10 +80,21 @@ def closing_table(chapters: Sequence[tuple[str, str, Summary]]) -> str:
                 qps=f"{summary.qps_ok:.0f}",
                 p50=_milliseconds(summary.p50_ms),
                 p99=_milliseconds(summary.p99_ms),
-                failed=summary.failed + summary.dropped,
+                failed=lost_searches(summary),
+                incomplete=incomplete_replies(summary),
             )
         )
     return "\n".join(lines)
+
+
+def lost_searches(summary: Summary) -> int:
+    """Searches that got no answer: an error, a timeout, or never sent."""
+    return summary.failed + summary.dropped - incomplete_replies(summary)
+
+
+def incomplete_replies(summary: Summary) -> int:
+    """Good replies that lacked rows of the first reply to the same request."""
+    return summary.errors.get(ROWS_MISSING, 0)
 
 
 def _milliseconds(value: float | None) -> str:

@@ -34,6 +34,7 @@ class TuningWatcher:
         api_client = cast("client.ApiClient", config.new_client_from_config(str(kubeconfig)))  # type: ignore[no-untyped-call]
         self._objects = client.CustomObjectsApi(api_client)
         self._core = client.CoreV1Api(api_client)
+        self._apps = client.AppsV1Api(api_client)
         self._namespace, self._name, self._release = namespace, name, release
 
     def create(self, manifest: Path) -> None:
@@ -49,6 +50,12 @@ class TuningWatcher:
         except ApiException as error:
             if error.status != NOT_FOUND:
                 raise
+
+    def scale(self, count: int) -> None:
+        """Set the number of QueryNodes by hand, for the beginning of the story."""
+        cast("Any", self._apps).patch_namespaced_deployment_scale(
+            f"{self._release}-milvus-querynode", self._namespace, {"spec": {"replicas": count}}
+        )
 
     def exists(self) -> bool:
         """Whether the object is there, be it on its way out."""

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.demo.table import lost_searches
 from tests.e2e.world import World, spec, wait_for
 from tests.load.process import LoadProcess
 from tests.load.report import Summary, summarise
@@ -21,11 +22,6 @@ def observed_for(load: LoadProcess, seconds: float) -> Summary:
     first = len(load.seconds)
     time.sleep(seconds)
     return summarise(load.seconds[first:])
-
-
-def lost(summary: Summary) -> int:
-    """Searches that were not answered."""
-    return summary.failed + summary.dropped
 
 
 def _finished_more_than(world: World, count: int) -> Callable[[], bool]:
@@ -70,11 +66,11 @@ def test_three_scale_ins_in_a_row_lose_no_search(calm: World) -> None:
             during = summarise(load.seconds[first:])
             assert calm.outcomes("main")[-1] == "Completed"
             assert calm.desired() == 2
-            assert lost(during) == 0
+            assert lost_searches(during) == 0
             assert during.ok > 20
             assert calm.placement().rows == rows
             calm.tune("main", spec(queryNodes={"minCount": 3}))
-        assert lost(load.stop()) == 0
+        assert lost_searches(load.stop()) == 0
 
 
 def test_lost_metrics_take_no_node_away_though_the_load_has_fallen(calm: World) -> None:
@@ -93,7 +89,7 @@ def test_lost_metrics_take_no_node_away_though_the_load_has_fallen(calm: World) 
             _set_prometheus(calm, replicas=1)
         wait_for(lambda: calm.outcomes("main") == ["Completed"], "the scale-in once metrics are back", seconds=240)
         assert calm.desired() == 2
-        assert lost(load.stop()) == 0
+        assert lost_searches(load.stop()) == 0
 
 
 def _set_prometheus(world: World, *, replicas: int) -> None:
