@@ -1,4 +1,4 @@
-"""The three errors of the operator. Each says what was tried, on what, and what to do; only handlers.py maps them to kopf's."""
+"""The three errors of the operator. Each says what was tried, on what, and what to do; handlers.py makes them kopf's."""
 
 
 class ObserveError(Exception):
@@ -8,7 +8,8 @@ class ObserveError(Exception):
 class ApplyError(Exception):
     """A write did not go through.
 
-    retryable tells whether the same write may be tried again (a conflict, a timeout: read back first) or is refused for good.
+    retryable tells whether the same write may be tried again (a conflict, a timeout: read back first) or is refused for
+    good.
     """
 
     def __init__(self, message: str, *, retryable: bool) -> None:

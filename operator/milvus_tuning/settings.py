@@ -13,8 +13,8 @@ PREFIX = "MILVUS_TUNING_"
 class Settings:
     """What the chart hands to the process.
 
-    namespaces: where MilvusTuning objects are watched (empty: everywhere). lease_seconds: how long a silent operator keeps
-    the right to write; a successor waits that long. request_timeout_seconds bounds each single outside call.
+    namespaces: where MilvusTuning objects are watched (empty: everywhere). lease_seconds: how long a silent operator
+    keeps the right to write; a successor waits that long. request_timeout_seconds bounds each single outside call.
     """
 
     namespaces: tuple[str, ...] = ()
@@ -30,7 +30,7 @@ class Settings:
 
 
 def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
-    """The settings from environment variables MILVUS_TUNING_*; raises ValueError naming the variable that cannot be read."""
+    """The settings from environment variables MILVUS_TUNING_*; ValueError names the variable that cannot be read."""
     source = os.environ if environment is None else environment
     values = {name.removeprefix(PREFIX).lower(): value for name, value in source.items() if name.startswith(PREFIX)}
     defaults = Settings()

@@ -1,8 +1,8 @@
 """Frozen facts about one Milvus cluster at one moment.
 
-`observe` fills these types from Kubernetes, Milvus and Prometheus; `decide` reads them and nothing else. A number that was
-measured is a `Sample`: its value, how old it is, and which share of the series that should be there was there. Missing is
-not zero: `Sample.missing()` has no value, and no decision may read one as 0.
+`observe` fills these types from Kubernetes, Milvus and Prometheus; `decide` reads them and nothing else. A number that
+was measured is a `Sample`: its value, how old it is, and which share of the series that should be there was there.
+Missing is not zero: `Sample.missing()` has no value, and no decision may read one as 0.
 
 A snapshot has one JSON form (`snapshot_json`), used for recording, replay and support.
 """
@@ -19,8 +19,8 @@ from datetime import datetime
 class Sample:
     """One measured number.
 
-    value is None where nothing usable was measured (absent, NaN, infinite); age_seconds is the age of the oldest part that
-    went into it; coverage is the share (0 to 1) of the expected series that contributed.
+    value is None where nothing usable was measured (absent, NaN, infinite); age_seconds is the age of the oldest part
+    that went into it; coverage is the share (0 to 1) of the expected series that contributed.
     """
 
     value: float | None
@@ -46,8 +46,8 @@ MISSING = Sample.missing()
 class QueryNode:
     """One QueryNode: a pod, and the Milvus node behind it.
 
-    node_id is None where pod and Milvus node could not be matched beyond doubt (the IP in system_info and the node_id in
-    the pod's own metrics must agree); nothing acts on such a node.
+    node_id is None where pod and Milvus node could not be matched beyond doubt (the IP in system_info and the node_id
+    in the pod's own metrics must agree); nothing acts on such a node.
     """
 
     pod: str
@@ -133,8 +133,8 @@ class WorkloadKind(enum.StrEnum):
 class Workload:
     """The owner of the QueryNode pods: what was asked of it and what came of it.
 
-    desired, ready and serving are counted apart: desired is what the owning resource asks for, ready are pods Kubernetes
-    calls Ready, serving are QueryNodes that Milvus itself counts as members and that are not leaving.
+    desired, ready and serving are counted apart: desired is what the owning resource asks for, ready are pods that
+    Kubernetes calls Ready, serving are QueryNodes that Milvus itself counts as members and that are not leaving.
     """
 
     kind: WorkloadKind
@@ -201,8 +201,8 @@ class Problem:
 class EtcdSetting:
     """A key under `<rootPath>/config/` in Milvus's etcd, as stored.
 
-    spellings lists every stored spelling of the same key (Milvus ignores case, dots, slashes and underscores); more than
-    one makes the effective value a matter of chance.
+    spellings lists every stored spelling of the same key (Milvus ignores case, dots, slashes and underscores); more
+    than one makes the effective value a matter of chance.
     """
 
     key: str
