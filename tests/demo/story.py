@@ -177,10 +177,8 @@ class Story:
         total = sum(lost_searches(chapter.summary) for chapter in self._chapters)
         print(f"searches: {sent} sent, {total} failed; during and after the scale-in {lost} failed")
         if incomplete:
-            print(
-                f"{incomplete} replies of the scale-in were not failures but lacked rows: Milvus 2.3.5 answers so while"
-            )
-            print("a shard leader moves; the client compares every reply with the first one to the same request")
+            print(f"{incomplete} replies of the scale-in were not failures but lacked rows: Milvus 2.3.5 answers so")
+            print("while a shard leader moves; the client compares each reply with the first to the same request")
         self._expect(lost == 0, f"{lost} searches failed during the scale-in")
         for fault in self._faults:
             print(f"NOT AS IT SHOULD BE: {fault}")
