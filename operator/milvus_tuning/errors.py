@@ -1,4 +1,4 @@
-"""The three errors of the operator. Each says what was tried, on what, and what to do; handlers.py makes them kopf's."""
+"""The three errors of the operator. Each says what was tried, on what, and what to do; handlers.py knows kopf's."""
 
 
 class ObserveError(Exception):
