@@ -19,6 +19,7 @@ from milvus_tuning.api import AutomaticApproval, MilvusTuningSpec, Mode
 from milvus_tuning.decide.answers import changes_size
 from milvus_tuning.decide.context import build_context
 from milvus_tuning.decide.gates import closed_gate, closed_size_gate
+from milvus_tuning.decide.reverts import with_reverts
 from milvus_tuning.decide.scaling import decide_size
 from milvus_tuning.decide.settings import setting_steps
 from milvus_tuning.decide.words import listed
@@ -83,7 +84,7 @@ def _size(spec: MilvusTuningSpec, snapshot: Snapshot, history: History, now: dat
     rules = spec.query_nodes
     if rules is None:
         return closed_gate(spec, snapshot) or _not_managed(spec)
-    closed = closed_size_gate(spec, snapshot)
+    closed = closed_size_gate(spec, with_reverts(snapshot, history.operations, now))
     return closed or decide_size(build_context(spec, rules, snapshot, history, now))
 
 

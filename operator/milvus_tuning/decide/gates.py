@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from milvus_tuning.api import MilvusTuningSpec, Mode
+from milvus_tuning.api import FIELD_MANAGER, MilvusTuningSpec, Mode
 from milvus_tuning.catalogue import ServerVersion, parse_version
 from milvus_tuning.decide.words import listed
 from milvus_tuning.plan import Decision, Reason
@@ -81,7 +81,8 @@ def _conflict(_: MilvusTuningSpec, snapshot: Snapshot) -> Decision | None:
             "number of 0 or more",
         )
     if workload.foreign_reverts > MOST_FOREIGN_REVERTS:
-        who = f" (field manager {workload.replicas_owner})" if workload.replicas_owner else ""
+        known = workload.replicas_owner not in {None, FIELD_MANAGER}  # ours when the last write was ours again
+        who = f" (field manager {workload.replicas_owner})" if known else ""
         return _stop(
             Reason.CONFLICT,
             f"somebody{who} put the number of QueryNodes of {where} back {workload.foreign_reverts} times within an "
