@@ -62,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     doctor.add_argument("-o", "--output", choices=("table", "json"), default="table")
     doctor.set_defaults(command=_doctor)
 
-    simulate = commands.add_parser("simulate", help="run scenario files through the decision code in virtual time")
+    simulate = commands.add_parser("simulate", help="run scenario files in virtual time; exit code 1 where one fails")
     simulate.add_argument("scenario", type=Path, nargs="+", help="scenario file (YAML)")
     simulate.set_defaults(command=_simulate)
     return parser
@@ -141,7 +141,7 @@ def _simulate(parsed: argparse.Namespace) -> int:
     outcomes = [run_scenario(path) for path in parsed.scenario]
     for outcome in outcomes:
         print(outcome)
-    return EXIT_OK
+    return EXIT_OK if all(outcome.passed for outcome in outcomes) else EXIT_FINDINGS
 
 
 def _spec(parsed: argparse.Namespace, api_client: ApiClient, settings: Settings) -> MilvusTuningSpec:
