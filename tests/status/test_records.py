@@ -11,7 +11,7 @@ from milvus_tuning.status.records import INTEGER_PARAMETERS, format_time, parse_
 
 MOMENTS = st.integers(0, 4_000_000_000).map(lambda seconds: datetime.fromtimestamp(seconds, UTC))
 WORDS = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=40)
-NUMBERS = st.dictionaries(st.sampled_from(sorted(INTEGER_PARAMETERS)), st.integers(-(2**31), 2**31))
+NUMBERS = st.dictionaries(st.sampled_from(sorted(INTEGER_PARAMETERS)), st.integers(-(2**31), 2**31), max_size=7)
 TEXTS = st.dictionaries(st.sampled_from(["pod", "key", "value"]), st.none() | WORDS)
 PARAMETERS: st.SearchStrategy[Parameters] = st.builds(lambda numbers, texts: {**numbers, **texts}, NUMBERS, TEXTS)
 STEPS = st.builds(

@@ -14,7 +14,16 @@ from milvus_tuning.api import OperationStatus, StepStatus
 from milvus_tuning.plan import Operation, Parameters, Reason, Step, StepKind, StepRecord, StepState
 
 INTEGER_PARAMETERS = frozenset(
-    {"count", "desiredCount", "servingCount", "deadlineSeconds", "gracePeriodSeconds", "deletionCost", "leaseSeconds"}
+    {
+        "count",
+        "desiredCount",
+        "servingCount",
+        "deadlineSeconds",
+        "gracePeriodSeconds",
+        "deletionCost",
+        "leaseSeconds",
+        "leastRows",
+    }
 )
 TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 
