@@ -2,26 +2,61 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
+
+from pydantic import ValidationError
 
 from milvus_tuning import apply, status
-from milvus_tuning.api import MilvusTuningStatus
+from milvus_tuning.api import MilvusTuningSpec, MilvusTuningStatus
 from milvus_tuning.errors import ObserveError
 from milvus_tuning.plan import Operation, StepKind, StepState
 from milvus_tuning.snapshot import ProblemKind, Snapshot
 from milvus_tuning.store import StoredTuning
 
+WAY_OUT = (
+    'what may be left in etcd and how to undo it by hand: docs/operations.md, section "The operator is already gone"'
+)
 
-def give_back(stored: MilvusTuningStatus, snapshot: Snapshot, context: apply.ApplyContext) -> list[str]:
+
+def give_back(stored: StoredTuning, snapshot: Snapshot, context: apply.ApplyContext) -> list[str]:
     """Give everything back; what was done, in words.
 
     Raises ApplyError or ObserveError where it could not be done or is not known; all of it is safe to do again.
     """
-    running = running_operation(stored)
-    outcomes = [] if running is None else _take_back_marks(running, context)
-    if _has_written_size(stored):
+    outcomes = _take_back_marks(stored, context)
+    if _has_written_size(stored.status):
         outcomes.append(apply.release_replicas(context))
     return outcomes + _hand_back_keys(snapshot, context)
+
+
+def readable_spec(raw: Mapping[str, Any]) -> tuple[MilvusTuningSpec | None, bool]:
+    """As much of a spec as leads to the target and its etcd, and whether that is all of it; None without a target.
+
+    An object may be deleted while its spec cannot be read, after another version of the operator acted on it. Only
+    parts that are valid as they stand are used: credentials never go anywhere but to the address beside them.
+    """
+    reference = raw.get("targetRef") or {}
+    target = {name: reference.get(name) for name in ("kind", "name")} if isinstance(reference, Mapping) else {}
+    connections = raw.get("connections")
+    etcd = connections.get("etcd") if isinstance(connections, Mapping) else None
+    whole = _parsed(raw)
+    found = whole or _parsed({"targetRef": target, "connections": {"etcd": etcd}}) or _parsed({"targetRef": target})
+    return found, whole is not None
+
+
+def _parsed(raw: Mapping[str, Any]) -> MilvusTuningSpec | None:
+    try:
+        return MilvusTuningSpec.model_validate(raw)
+    except ValidationError:
+        return None
+
+
+def raise_if_anything_was_done(stored: StoredTuning, why: str) -> None:
+    """ObserveError, to be called again and in the end told, unless no operation was ever begun for this object."""
+    if stored.status.history or stored.status.operation or stored.unreadable_operation is not None:
+        raise ObserveError(why)
 
 
 def raise_unless_gone(snapshot: Snapshot) -> None:
@@ -30,8 +65,14 @@ def raise_unless_gone(snapshot: Snapshot) -> None:
         raise ObserveError("; ".join(problem.message for problem in snapshot.problems) or "the target was not read")
 
 
-def _take_back_marks(operation: Operation, context: apply.ApplyContext) -> list[str]:
+def _take_back_marks(stored: StoredTuning, context: apply.ApplyContext) -> list[str]:
     """Undo what only marks a pod; a size that was written stays, as it is a good one to stay at."""
+    try:
+        operation = running_operation(stored)
+    except ValueError as error:
+        return [f"the operation under way cannot be read ({error}): a deletion cost may remain on a pod"]
+    if operation is None:
+        return []
     return [
         apply.perform(record.step, undo=True, context=context)
         for record in operation.steps
@@ -57,9 +98,11 @@ def deleted_at(stored: StoredTuning) -> datetime:
     return status.parse_time(stored.body["metadata"]["deletionTimestamp"])
 
 
-def running_operation(stored: MilvusTuningStatus) -> Operation | None:
+def running_operation(stored: StoredTuning) -> Operation | None:
     """The operation under way, or None. ValueError where a newer operator wrote it in words unknown here."""
-    if stored.operation is None:
+    if stored.unreadable_operation is not None:
+        raise ValueError(f"its fields are unknown: {', '.join(sorted(stored.unreadable_operation))}")
+    if stored.status.operation is None:
         return None
-    operation = status.operation_from_status(stored.operation)
+    operation = status.operation_from_status(stored.status.operation)
     return operation if operation.running else None

@@ -65,6 +65,7 @@ class Reason(enum.StrEnum):
     INVALID_SPEC = "InvalidSpec"
     SECRET_NOT_FOUND = "SecretNotFound"
     PERMISSION_DENIED = "PermissionDenied"
+    UNKNOWN_OPERATION = "UnknownOperation"  # status names an operation in words of another operator version
     # course of an operation
     IN_PROGRESS = "InProgress"
     COMPLETED = "Completed"
@@ -76,6 +77,7 @@ class Reason(enum.StrEnum):
     SETTING_CHANGED = "SettingChanged"
     PLACEMENT_CHANGED = "PlacementChanged"
     HANDED_BACK = "HandedBack"
+    HAND_BACK_INCOMPLETE = "HandBackIncomplete"
 
 
 class StepKind(enum.StrEnum):

@@ -24,8 +24,17 @@ from milvus_tuning.decide import decide
 from milvus_tuning.decide.load import signal
 from milvus_tuning.decide.operation import Call, begin, call_failed, call_succeeded, next_move
 from milvus_tuning.decide.settings import PLACEMENT_KEY, setting_steps
+from milvus_tuning.decide.windows import kept
 from milvus_tuning.errors import ApplyError, ObserveError
-from milvus_tuning.hand_back import deleted_at, give_back, raise_unless_gone, running_operation
+from milvus_tuning.hand_back import (
+    WAY_OUT,
+    deleted_at,
+    give_back,
+    raise_if_anything_was_done,
+    raise_unless_gone,
+    readable_spec,
+    running_operation,
+)
 from milvus_tuning.metrics import Metrics
 from milvus_tuning.observe import Observer
 from milvus_tuning.plan import Decision, History, Operation, Reason, SettingStatus, Signal
@@ -34,7 +43,6 @@ from milvus_tuning.snapshot import Snapshot
 from milvus_tuning.store import Reference, StoredTuning, TuningStore
 
 CALLS_PER_PASS = 6  # an operation goes on within one pass as long as it makes progress, but not for ever
-WINDOW_MARGIN_SECONDS = 120
 HAND_BACK_SECONDS = 600
 
 
@@ -114,14 +122,18 @@ class Reconciler:
         reference, spec = turn.stored.reference, turn.spec
         memory = self._memories.setdefault(reference.uid, _Memory())
         self._keep_placement(turn)
-        running = running_operation(turn.stored.status)
+        try:
+            running = running_operation(turn.stored)
+        except ValueError as error:
+            self._report_unknown_operation(turn.stored, error, turn.emit)
+            return
         if running is not None:
             turn, carried = self._carry_on(turn, running)
             decision = Decision(reason=Reason.IN_PROGRESS, message=running.message)
             self._finish_pass(turn, decision, carried, memory)
             return
         now = self._clock()
-        memory.signals = _kept([*memory.signals, signal(turn.snapshot, now)], spec, now)
+        memory.signals = _remembered(memory.signals, signal(turn.snapshot, now), spec)
         decision = self._decide(turn, memory, now)
         operation: Operation | None = None
         if decision.steps:
@@ -226,21 +238,24 @@ class Reconciler:
         except (ObserveError, ApplyError) as error:
             if self._clock() - deleted_at(stored) < timedelta(seconds=HAND_BACK_SECONDS):
                 raise
-            emit(Event(type="Warning", reason="HandBackIncomplete", message=str(error)))
+            message = f"{error}; {WAY_OUT}"
+            emit(Event(type="Warning", reason=Reason.HAND_BACK_INCOMPLETE, message=message))
         self._metrics.forget(reference.namespace, reference.name)
         self._memories.pop(reference.uid, None)
 
     def _hand_back(self, stored: StoredTuning, emit: Emit) -> None:
-        try:
-            spec = MilvusTuningSpec.model_validate(stored.body["spec"])
-        except ValidationError:  # nothing was ever done for a spec that cannot be read
+        spec, whole = readable_spec(stored.body["spec"])
+        if spec is None:
+            raise_if_anything_was_done(stored, "spec.targetRef cannot be read: what to hand back is not known")
             return
         snapshot = self._observer.observe(stored.reference.namespace, spec, self._clock())
         if snapshot.workload is None:
             raise_unless_gone(snapshot)
             return
         turn = _Pass(stored=stored, spec=spec, snapshot=snapshot, emit=emit)
-        outcomes = give_back(stored.status, snapshot, self._apply_context(turn))
+        outcomes = give_back(stored, snapshot, self._apply_context(turn))
+        if not whole and snapshot.etcd_root_path is None:
+            raise_if_anything_was_done(stored, "spec cannot be read, and what is left of it does not lead to etcd")
         if outcomes:
             emit(Event(type="Normal", reason=Reason.HANDED_BACK, message="; ".join(outcomes)))
 
@@ -279,8 +294,20 @@ class Reconciler:
     def _report_invalid(self, stored: StoredTuning, error: ValidationError, emit: Emit) -> None:
         message = "; ".join(f"spec.{_path(detail['loc'])}: {detail['msg']}" for detail in error.errors())
         after = status.invalid_status(stored.status, message, generation=stored.generation, now=self._clock())
-        if after.observed_generation != stored.status.observed_generation or stored.status.phase != after.phase:
-            emit(Event(type="Warning", reason=Reason.INVALID_SPEC, message=message))
+        self._report_stop(stored, after, Event(type="Warning", reason=Reason.INVALID_SPEC, message=message), emit)
+
+    def _report_unknown_operation(self, stored: StoredTuning, error: ValueError, emit: Emit) -> None:
+        """An operation that cannot be read is neither carried on nor forgotten."""
+        message = (
+            f"status.operation was written by another version of the operator ({error}): nothing is done until that "
+            "version has finished it, or status.operation is removed"
+        )
+        after = status.unknown_operation_status(stored.status, message, generation=stored.generation, now=self._clock())
+        self._report_stop(stored, after, Event(type="Warning", reason=Reason.UNKNOWN_OPERATION, message=message), emit)
+
+    def _report_stop(self, stored: StoredTuning, after: MilvusTuningStatus, event: Event, emit: Emit) -> None:
+        if after != stored.status:
+            emit(event)
             self._require_lease()
             self._store.write_status(stored, after)
 
@@ -339,19 +366,8 @@ def _with_finished(before: MilvusTuningStatus, finished: Operation) -> MilvusTun
     return before.model_copy(update={"operation": None, "history": history[-status.HISTORY_LENGTH :]})
 
 
-def _kept(signals: list[Signal], spec: MilvusTuningSpec, now: datetime) -> tuple[Signal, ...]:
-    """The signals that some window may still ask for."""
-    if spec.query_nodes is None:
-        return tuple(signals[-1:])
-    out, into = spec.query_nodes.scale_out, spec.query_nodes.scale_in
-    longest = max(
-        out.capacity_window_seconds,
-        out.computation_window_seconds,
-        into.capacity_window_seconds,
-        into.computation_window_seconds,
-    )
-    oldest = now - timedelta(seconds=longest + WINDOW_MARGIN_SECONDS)
-    return tuple(kept for kept in signals if kept.at >= oldest)
+def _remembered(before: tuple[Signal, ...], current: Signal, spec: MilvusTuningSpec) -> tuple[Signal, ...]:
+    return (current,) if spec.query_nodes is None else kept((*before, current), spec.query_nodes)
 
 
 def _operation_id(reference: Reference) -> str:

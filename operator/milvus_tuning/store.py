@@ -37,6 +37,7 @@ class StoredTuning:
     deleting: bool
     body: dict[str, Any]
     status: MilvusTuningStatus
+    unreadable_operation: dict[str, Any] | None = None  # of another version, in fields unknown here: never written over
 
 
 class TuningStore:
@@ -99,7 +100,10 @@ class TuningStore:
         raise ApplyError(f"writing status of {name}: the object changed meanwhile", retryable=True)
 
     def _replace(self, current: StoredTuning, status: MilvusTuningStatus) -> StoredTuning:
-        body = {**current.body, "status": status.model_dump(mode="json", by_alias=True, exclude_none=True)}
+        fields = status.model_dump(mode="json", by_alias=True, exclude_none=True)
+        if current.unreadable_operation is not None:
+            fields["operation"] = current.unreadable_operation
+        body = {**current.body, "status": fields}
         reference = current.reference
         replaced = self._api.replace_namespaced_custom_object_status(
             GROUP,
@@ -114,13 +118,15 @@ class TuningStore:
 
 
 def _stored(body: dict[str, Any]) -> StoredTuning:
-    metadata = body["metadata"]
+    metadata, raw = body["metadata"], body.get("status") or {}
+    status = _status(raw)
     return StoredTuning(
         reference=Reference(namespace=metadata["namespace"], name=metadata["name"], uid=metadata["uid"]),
         generation=metadata.get("generation", 0),
         deleting="deletionTimestamp" in metadata,
         body=body,
-        status=_status(body.get("status") or {}),
+        status=status,
+        unreadable_operation=raw.get("operation") if status.operation is None else None,
     )
 
 

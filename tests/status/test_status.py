@@ -19,7 +19,7 @@ from milvus_tuning.snapshot import (
     Workload,
     WorkloadKind,
 )
-from milvus_tuning.status import Facts, build_status, invalid_status, worth_writing
+from milvus_tuning.status import Facts, build_status, invalid_status, unknown_operation_status, worth_writing
 from milvus_tuning.status.conditions import verdicts
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -111,6 +111,11 @@ CONDITIONS: dict[str, tuple[str, dict[str, Any], tuple[ConditionStatus, str] | N
         "ScalingLimited",
         {"decision": Decision(reason=Reason.AT_MAXIMUM, message="", limited=Reason.AT_MAXIMUM)},
         (TRUE, "AtMaximum"),
+    ),
+    "a step that the maximum per operation cut short": (
+        "ScalingLimited",
+        {"decision": Decision(reason=Reason.SCALE_OUT_CAPACITY, message="", limited=Reason.STEP_LIMITED)},
+        (TRUE, "StepLimited"),
     ),
     "a node that never came": (
         "CapacityAvailable",
@@ -226,3 +231,12 @@ def test_an_invalid_spec_is_said_and_what_was_seen_before_stays() -> None:
     assert (ready.status, ready.reason) == (FALSE, "InvalidSpec")
     assert after.observed == before.observed
     assert after.phase == "Invalid"
+
+
+def test_an_operation_in_unknown_words_is_said_and_stays_as_it_is() -> None:
+    running = some_facts(operation=replace(FINISHED, finished_at=None))
+    before = build_status(MilvusTuningStatus(), running, generation=1, now=NOW)
+    after = unknown_operation_status(before, "status.operation: 'Resharding'", generation=1, now=NOW)
+    ready = next(condition for condition in after.conditions or [] if condition.type == "Ready")
+    assert (ready.status, ready.reason, after.phase) == (FALSE, "UnknownOperation", "Blocked")
+    assert after.operation == before.operation

@@ -42,6 +42,7 @@ __all__ = [
     "operation_to_status",
     "parse_time",
     "skew_percent",
+    "unknown_operation_status",
     "worth_writing",
 ]
 
@@ -67,10 +68,26 @@ def build_status(previous: MilvusTuningStatus, facts: Facts, *, generation: int,
 def invalid_status(previous: MilvusTuningStatus, message: str, *, generation: int, now: datetime) -> MilvusTuningStatus:
     """The status of an object whose spec cannot be read: it says what and where; what was observed before stays."""
     verdict = Verdict(type="Ready", status=ConditionStatus.FALSE, reason=Reason.INVALID_SPEC, message=message)
-    kept = [condition for condition in previous.conditions or [] if condition.type != "Ready"]
-    ready = merge_conditions(previous.conditions or [], [verdict], now_text=format_time(now), generation=generation)
+    return _stopped(previous, verdict, "Invalid", generation, now)
+
+
+def unknown_operation_status(
+    previous: MilvusTuningStatus, message: str, *, generation: int, now: datetime
+) -> MilvusTuningStatus:
+    """The status of an object whose operation was written in words unknown here; the operation itself stays."""
+    verdict = Verdict(type="Ready", status=ConditionStatus.FALSE, reason=Reason.UNKNOWN_OPERATION, message=message)
+    return _stopped(previous, verdict, "Blocked", generation, now)
+
+
+def _stopped(
+    previous: MilvusTuningStatus, ready: Verdict, phase_word: str, generation: int, now: datetime
+) -> MilvusTuningStatus:
+    """What was observed before stays; only Ready and the phase say that nothing is done."""
+    before = previous.conditions or []
+    conditions = merge_conditions(before, [ready], now_text=format_time(now), generation=generation)
+    kept = [condition for condition in before if condition.type != ready.type]
     return previous.model_copy(
-        update={"observed_generation": generation, "phase": "Invalid", "conditions": [*ready, *kept]}
+        update={"observed_generation": generation, "phase": phase_word, "conditions": [*conditions, *kept]}
     )
 
 
