@@ -15,13 +15,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.cluster import Cluster
+from tests.cluster.images.operator_image import OPERATOR, build_operator_image
+from tests.cluster.images.progress import CommandError
 from tests.demo.operator_install import CHART, NAMESPACE, RELEASE, REPO, install_operator
 
 CLONE_NEWNET = 0x40000000
 EMBEDDED_NAME = "demo"
 KIND_NAME = "milvus-tuning-demo"
 MILVUS_NAMESPACE, MILVUS_RELEASE = "milvus", "my-release"
-IMAGE = "local/milvus-tuning-operator:dev"
+# The version that manifests/demo-kind/milvus-values.yaml is written for (Milvus 2.5.9).
+MILVUS_CHARTS, MILVUS_CHART_VERSION = "https://zilliztech.github.io/milvus-helm", "4.2.45"
+IMAGE_REPOSITORY, _, IMAGE_TAG = OPERATOR.rpartition(":")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,46 +73,64 @@ def embedded_down() -> None:
 @contextmanager
 def kind() -> Iterator[Stage]:
     """A kind cluster with Milvus from its own chart; needs docker, kind, kubectl and helm, and the internet."""
-    missing = [tool for tool in ("docker", "kind", "kubectl", "helm") if shutil.which(tool) is None]
-    if missing:
-        raise DemoError(f"CLUSTER=kind needs {', '.join(missing)} in PATH; CLUSTER=embedded needs none of them")
+    _require_tools("docker", "kind", "kubectl", "helm")
     kubeconfig = _kind_kubeconfig()
     if KIND_NAME not in _run("kind", "get", "clusters").split():
         config = REPO / "kind-config.yaml"
         _run("kind", "create", "cluster", "--name", KIND_NAME, "--config", str(config), "--kubeconfig", str(kubeconfig))
-    _run("docker", "build", "--tag", IMAGE, str(REPO))
-    _run("kind", "load", "docker-image", IMAGE, "--name", KIND_NAME)
-    _install_on_kind(kubeconfig)
+    archive = _operator_archive()
+    _run("kind", "load", "image-archive", str(archive), "--name", KIND_NAME)
+    _install_on_kind(kubeconfig, archive)
     with _forwarded(kubeconfig) as uri:
         yield Stage(kubeconfig=kubeconfig, uri=uri)
 
 
 def kind_down() -> None:
     """Remove the kind cluster of the demo."""
+    _require_tools("docker", "kind")
     _run("kind", "delete", "cluster", "--name", KIND_NAME, "--kubeconfig", str(_kind_kubeconfig()))
 
 
-def _install_on_kind(kubeconfig: Path) -> None:
+def _require_tools(*tools: str) -> None:
+    missing = [tool for tool in tools if shutil.which(tool) is None]
+    if missing:
+        raise DemoError(f"CLUSTER=kind needs {', '.join(missing)} in PATH; CLUSTER=embedded needs none of them")
+
+
+def _operator_archive() -> Path:
+    try:
+        return build_operator_image(REPO)
+    except CommandError as error:
+        raise DemoError(f"the operator's image could not be built: {error}") from error
+
+
+def _install_on_kind(kubeconfig: Path, archive: Path) -> None:
     manifests = REPO / "manifests" / "demo-kind"
     flags = ("--kubeconfig", str(kubeconfig))
+    query_nodes = f"deployment/{MILVUS_RELEASE}-milvus-querynode"
+    patch = str(manifests / "querynode-patch.yaml")
     _run("kubectl", *flags, "apply", "-f", str(manifests / "prometheus.yaml"))
     _run(
-        *(
-            "helm",
-            "upgrade",
-            "--install",
-            MILVUS_RELEASE,
-            "milvus",
-            "--repo",
-            "https://zilliztech.github.io/milvus-helm",
-        ),
-        *("--namespace", MILVUS_NAMESPACE, "--create-namespace", "--wait", "--timeout", "15m"),
-        *("--values", str(manifests / "milvus-values.yaml"), *flags),
+        *("helm", "upgrade", "--install", MILVUS_RELEASE, "milvus", "--repo", MILVUS_CHARTS),
+        *("--version", MILVUS_CHART_VERSION, "--namespace", MILVUS_NAMESPACE, "--create-namespace"),
+        *("--wait", "--timeout", "15m", "--values", str(manifests / "milvus-values.yaml"), *flags),
     )
+    _run("kubectl", *flags, "--namespace", MILVUS_NAMESPACE, "patch", query_nodes, "--patch-file", patch)
+    _run(
+        *("kubectl", *flags, "--namespace", MILVUS_NAMESPACE, "rollout", "status", query_nodes),
+        *("--timeout", "10m"),  # the patch replaces the QueryNodes
+    )
+    _install_operator_on_kind(flags, archive)
+
+
+def _install_operator_on_kind(flags: tuple[str, ...], archive: Path) -> None:
     _run(
         *("helm", "upgrade", "--install", RELEASE, str(CHART), "--namespace", NAMESPACE, "--create-namespace"),
-        *("--set", "image.repository=local/milvus-tuning-operator,image.tag=dev,image.pullPolicy=Never"),
-        *("--set", f"watchNamespaces={{{MILVUS_NAMESPACE}}},intervalSeconds=3", "--wait", *flags),
+        *("--set", f"image.repository={IMAGE_REPOSITORY},image.tag={IMAGE_TAG},image.pullPolicy=Never"),
+        *("--set", f"watchNamespaces={{{MILVUS_NAMESPACE}}},intervalSeconds=3"),
+        # Another build of the same tag is a roll.
+        *("--set-string", f"podAnnotations.milvustuning\\.io/image={archive.parent.name}"),
+        *("--wait", "--timeout", "5m", *flags),
     )
 
 
@@ -149,7 +171,9 @@ def _kind_kubeconfig() -> Path:
 
 
 def _run(*arguments: str) -> str:
-    done = subprocess.run(arguments, text=True, capture_output=True, check=False)
+    """What the command printed. The variable covers subcommands that know no --kubeconfig (`kind load`)."""
+    environment = os.environ | {"KUBECONFIG": str(_kind_kubeconfig())}
+    done = subprocess.run(arguments, text=True, capture_output=True, check=False, env=environment)
     if done.returncode != 0:
         raise DemoError(f"{' '.join(arguments)}\n{done.stderr}")
     return done.stdout
