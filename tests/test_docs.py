@@ -1,0 +1,38 @@
+"""What people read is complete: every reason, every series, and every file that is linked."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from milvus_tuning.metrics import Metrics
+from milvus_tuning.plan import Reason
+
+ROOT = Path(__file__).resolve().parents[1]
+OPERATIONS = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+PAGES = sorted(
+    [ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "docs/adr").glob("*.md")]
+)
+ROW = re.compile(r"^\| `([^`]+)` \|", re.MULTILINE)
+LINK = re.compile(r"\]\((?!https?://|#)([^)#]+)")
+
+
+def test_every_reason_says_what_to_do_about_it() -> None:
+    rows = [name for name in ROW.findall(OPERATIONS) if not name.startswith("milvus_")]
+    assert sorted(rows) == sorted(reason.value for reason in Reason)
+
+
+def test_every_series_is_listed() -> None:
+    registry = CollectorRegistry()
+    Metrics(registry)
+    families = {family.name + ("_total" if family.type == "counter" else "") for family in registry.collect()}
+    assert {name for name in ROW.findall(OPERATIONS) if name.startswith("milvus_")} == families
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_leads_to_a_file(page: Path) -> None:
+    links = LINK.findall(page.read_text(encoding="utf-8"))
+    assert [link for link in links if not (page.parent / link).exists()] == []
