@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +13,11 @@ import yaml
 from kubernetes.client import ApiClient
 
 from milvus_tuning import api
+from milvus_tuning.catalogue import config_key, stored_spelling
+from milvus_tuning.clients.etcd import EtcdClient, Put
+from milvus_tuning.clients.handback import HandBack, record_key
 from milvus_tuning.errors import ApplyError
+from tests.apply.etcd_server import RunningEtcd
 from tests.integration.bench import Bench, Operator
 from tests.integration.conftest import (
     ROOT,
@@ -185,6 +190,18 @@ def test_an_operation_in_unknown_words_stops_the_object_and_stays(bench: Bench) 
 def test_a_broken_spec_still_hands_back_what_it_leads_to(bench: Bench, target: Object, reason: str, told: str) -> None:
     bench.declare(GROW)
     Operator(bench).run_pass()
+
+    delete_broken(bench, target)
+    operator = Operator(bench)
+    bench.clock.skip(seconds=700)
+    operator.hand_back()
+
+    assert [event.reason for event in operator.events] == [reason]
+    assert told in operator.events[0].message
+
+
+def delete_broken(bench: Bench, target: Object) -> None:
+    """Make the spec unreadable, then ask for the deletion of the object."""
     path = f"{bench.tunings}/rag"
     bench.release.server.call("PATCH", path, {"metadata": {"finalizers": [api.FINALIZER]}})
     broken = bench.release.tuning() | {"status": {}}
@@ -199,9 +216,33 @@ def test_a_broken_spec_still_hands_back_what_it_leads_to(bench: Bench, target: O
 
     eventually(admitted)
     bench.release.server.call("DELETE", path)
+
+
+@pytest.fixture
+def etcd(bench: Bench, tmp_path: Path) -> Iterator[EtcdClient]:
+    """A real etcd with the sessions of the QueryNodes, in the place of the recorded one."""
+    with RunningEtcd(tmp_path) as address:
+        bench.release.world.addresses["etcd"] = f"http://{address}"
+        client = EtcdClient([address], timeout_seconds=5)
+        sessions = bench.release.world.etcd.items()
+        client.transaction(compare=[], then=[Put(key=key, value=value) for key, value in sessions])
+        yield client
+        client.close()
+
+
+@pytest.mark.usefixtures("an_older_crd")
+def test_keys_in_etcd_are_handed_back_though_the_spec_is_broken(bench: Bench, etcd: EtcdClient) -> None:
+    bench.declare(GROW)
+    Operator(bench).run_pass()
+    name = "queryCoord.overloadedMemoryThresholdPercentage"
+    key, record = config_key("by-dev", name), record_key("by-dev", bench.reference("rag").uid, name)
+    ours = HandBack(key=stored_spelling(name), previous="88", written="85").text()
+    etcd.transaction(compare=[], then=[Put(key=key, value="85"), Put(key=record, value=ours)])
+
+    delete_broken(bench, {"kind": "HelmRelease", "name": "my-release"})
     operator = Operator(bench)
-    bench.clock.skip(seconds=700)
     operator.hand_back()
 
-    assert [event.reason for event in operator.events] == [reason]
-    assert told in operator.events[0].message
+    found = etcd.get(key)
+    assert (found and found.value, etcd.get(record)) == ("88", None)
+    assert [event.reason for event in operator.events] == ["HandedBack"]
