@@ -47,11 +47,15 @@ lint: install ## Check format, lint, types and the direction of imports.
 	$(BIN)/lint-imports
 
 .PHONY: test
-test: test-unit test-integration e2e ## Run every test.
+test: test-unit test-slow test-integration e2e ## Run every test.
 
 .PHONY: test-unit
 test-unit: install ## Unit, property and scenario tests: seconds, no root.
-	$(PYTEST) -m 'not integration and not e2e'
+	$(PYTEST) -m 'not integration and not e2e and not slow'
+
+.PHONY: test-slow
+test-slow: install ## Tests that start processes and wait for them; no root.
+	$(PYTEST) -m 'slow and not integration and not e2e'
 
 .PHONY: test-integration
 test-integration: install ## Tests on a real Kubernetes API server (root on Linux).

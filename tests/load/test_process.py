@@ -16,6 +16,8 @@ from tests.load.options import RunOptions
 from tests.load.process import LoadProcess
 from tests.load.report import Second, parse_line, summarise
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def uri() -> Iterator[str]:
