@@ -14,6 +14,7 @@ import yaml
 from tests.cluster.images.progress import CommandError
 from tests.demo import environment
 from tests.demo.environment import DemoError
+from tests.demo.operator_install import REPO
 
 TOOLS = ("docker", "kind", "kubectl", "helm")
 STAND_IN = """#!/bin/sh
@@ -137,7 +138,7 @@ def test_an_image_that_cannot_be_built_is_a_plain_message(
 
 
 def test_the_kind_cluster_has_several_workers() -> None:
-    config = yaml.safe_load((environment.REPO / "kind-config.yaml").read_text())
+    config = yaml.safe_load((REPO / "kind-config.yaml").read_text())
     roles = [node["role"] for node in config["nodes"]]
     assert (config["kind"], config["apiVersion"]) == ("Cluster", "kind.x-k8s.io/v1alpha4")
     assert (roles.count("control-plane"), roles.count("worker") >= 2) == (1, True)
