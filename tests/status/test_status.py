@@ -177,6 +177,14 @@ def test_condition(kind: str, changes: dict[str, Any], expected: tuple[Condition
 PHASES = {
     "nothing to do": (some_facts(), "Steady"),
     "mode Observe": (some_facts(spec=some_spec(mode="Observe")), "Observing"),
+    "a wish in mode Observe": (
+        some_facts(spec=some_spec(mode="Observe"), decision=Decision(reason=Reason.SCALE_IN, message="")),
+        "Observing",
+    ),
+    "lost metrics in mode Observe": (
+        some_facts(spec=some_spec(mode="Observe"), decision=Decision(reason=Reason.METRICS_MISSING, message="")),
+        "Blocked",
+    ),
     "a conflict": (some_facts(decision=Decision(reason=Reason.CONFLICT, message="")), "Conflict"),
     "rest after an operation": (some_facts(decision=Decision(reason=Reason.COOLDOWN, message="")), "Resting"),
     "lost metrics": (some_facts(decision=Decision(reason=Reason.METRICS_MISSING, message="")), "Blocked"),

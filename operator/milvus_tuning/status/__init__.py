@@ -110,6 +110,19 @@ def worth_writing(before: MilvusTuningStatus, after: MilvusTuningStatus, *, now:
     return stored is None or now - parse_time(stored) > timedelta(seconds=REFRESH_SECONDS)
 
 
+_WISHES = frozenset(  # reasons to act, which mode Observe leaves at the wish
+    {
+        Reason.SCALE_OUT_COMPUTATION,
+        Reason.SCALE_OUT_CAPACITY,
+        Reason.SCALE_IN,
+        Reason.BELOW_MINIMUM,
+        Reason.ABOVE_MAXIMUM,
+        Reason.SETTING_CHANGED,
+        Reason.PLACEMENT_CHANGED,
+    }
+)
+
+
 def phase(facts: Facts) -> str:
     """One word for people."""
     if facts.operation is not None:
@@ -127,9 +140,9 @@ def phase(facts: Facts) -> str:
         Reason.AT_MINIMUM: "Steady",
         Reason.SKEW_NOT_CAPACITY: "Skewed",
     }
-    if facts.spec.mode is Mode.OBSERVE or facts.decision.reason is Reason.NOT_MANAGED:
-        return "Observing"
-    return words.get(facts.decision.reason, "Blocked")
+    word = words.get(facts.decision.reason, "Blocked")
+    observing = facts.spec.mode is Mode.OBSERVE and (facts.decision.reason in _WISHES or word != "Blocked")
+    return "Observing" if observing or facts.decision.reason is Reason.NOT_MANAGED else word
 
 
 def _operation_phase(operation: Operation) -> str:
