@@ -30,14 +30,10 @@ class NodePlacement:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Placement:
-    """All QueryNodes by node id, and the rows that are served altogether."""
+    """All QueryNodes by node id; rows counts a segment that is on its way, and so on two nodes, once."""
 
     nodes: Mapping[int, NodePlacement] = field(default_factory=dict)
-
-    @property
-    def rows(self) -> int:
-        """Rows served by all nodes."""
-        return sum(node.rows for node in self.nodes.values())
+    rows: int = 0
 
 
 def read_placement(client: MilvusClient) -> Placement:
@@ -54,7 +50,9 @@ def read_placement(client: MilvusClient) -> Placement:
             members.update(group.group_nodes)
             for shard in group.shards:
                 leaders.setdefault(shard.shard_leader, []).append(shard.channel_name)
+    rows_of = dict(held for on_node in segments.values() for held in on_node)
     return Placement(
+        rows=sum(rows_of.values()),
         nodes={
             node_id: NodePlacement(
                 node_id=node_id,
@@ -63,7 +61,7 @@ def read_placement(client: MilvusClient) -> Placement:
                 leaders=tuple(sorted(leaders.get(node_id, []))),
             )
             for node_id in sorted(members | segments.keys())
-        }
+        },
     )
 
 
