@@ -141,12 +141,8 @@ def _emitter(body: kopf.Body) -> Emit:
 def run(reconciler: Reconciler, lease: OperatorLease, settings: Settings, metrics: Metrics) -> None:
     """Run until stopped by a signal."""
     heartbeat = Heartbeat()
-
-    def healthy() -> str | None:
-        metrics.lease_held.set(1 if lease.held() else 0)
-        return heartbeat.trouble()
-
-    server = serve(settings.http_port, metrics, healthy)
+    metrics.lease_held.set_function(lambda: float(lease.held()))
+    server = serve(settings.http_port, metrics, heartbeat.trouble)
     try:
         kopf.run(
             registry=build_registry(Handlers(reconciler, lease), lease, settings, heartbeat),

@@ -7,7 +7,17 @@ from typing import Any
 import pytest
 
 from milvus_tuning.api import ConditionStatus, MilvusTuningSpec, MilvusTuningStatus
-from milvus_tuning.plan import Decision, Operation, Reason, SettingState, SettingStatus, Signal
+from milvus_tuning.plan import (
+    Decision,
+    Operation,
+    Reason,
+    SettingState,
+    SettingStatus,
+    Signal,
+    Step,
+    StepKind,
+    StepRecord,
+)
 from milvus_tuning.snapshot import (
     Freeze,
     FreezeReason,
@@ -19,7 +29,14 @@ from milvus_tuning.snapshot import (
     Workload,
     WorkloadKind,
 )
-from milvus_tuning.status import Facts, build_status, invalid_status, unknown_operation_status, worth_writing
+from milvus_tuning.status import (
+    Facts,
+    build_status,
+    invalid_status,
+    operation_to_status,
+    unknown_operation_status,
+    worth_writing,
+)
 from milvus_tuning.status.conditions import verdicts
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -194,6 +211,23 @@ PHASES = {
 @pytest.mark.parametrize(("facts", "phase"), PHASES.values(), ids=PHASES.keys())
 def test_phase(facts: Facts, phase: str) -> None:
     assert build_status(MilvusTuningStatus(), facts, generation=1, now=NOW).phase == phase
+
+
+def test_the_last_action_fits_a_column() -> None:
+    step = Step(
+        kind=StepKind.SCALE_QUERY_NODES,
+        precondition={"desiredCount": 2},
+        action={"count": 3},
+        verification={},
+        undo={"count": 2},
+    )
+    running = replace(FINISHED, steps=(StepRecord(step=step),), finished_at=None, message="a long story " * 20)
+    finished = replace(running, finished_at=NOW, outcome=Reason.COMPLETED)
+    stored = MilvusTuningStatus(history=[operation_to_status(finished)])
+    while_running = build_status(stored, some_facts(operation=running), generation=1, now=NOW)
+    afterwards = build_status(stored, some_facts(), generation=1, now=NOW)
+    assert while_running.last_action == "ScaleQueryNodes 2 -> 3: running"
+    assert afterwards.last_action == "ScaleQueryNodes 2 -> 3: Completed"
 
 
 def test_a_condition_keeps_its_time_until_its_status_changes() -> None:

@@ -153,12 +153,20 @@ def _operation_phase(operation: Operation) -> str:
 
 
 def _last_action(operation: Operation | None, history: Sequence[OperationStatus]) -> str | None:
+    """The newest operation in a few words, for the column: "ScaleQueryNodes 2 -> 3: Completed"."""
     if operation is not None:
-        return f"{operation.message[:180]} (running)"
-    if not history:
-        return None
-    last = history[-1]
-    return f"{last.message[:160]}: {last.outcome}"
+        return f"{_in_words(operation_to_status(operation))}: running"
+    return f"{_in_words(history[-1])}: {history[-1].outcome}" if history else None
+
+
+def _in_words(operation: OperationStatus) -> str:
+    if not operation.steps:
+        return operation.reason
+    step = operation.steps[-1]
+    before, after = step.precondition or {}, step.action or {}
+    if step.kind == StepKind.SCALE_QUERY_NODES:
+        return f"{step.kind} {before.get('desiredCount')} -> {after.get('count')}"
+    return f"{step.kind} {after.get('key') or after.get('pod') or ''}".strip()[:200]
 
 
 def _observed(facts: Facts, now: datetime) -> Observed:

@@ -5,6 +5,7 @@ copy of the sources; the Dockerfile then needs no network. Where nothing can be 
 file system of the test bed, handed over as BASE_IMAGE.
 """
 
+import platform
 import shutil
 import subprocess
 import sys
@@ -20,8 +21,9 @@ OPERATOR = "docker.io/local/milvus-tuning-operator:dev"
 KEPT_IMAGES = 3  # of 450 MB each
 SOURCES = ("Dockerfile", "pyproject.toml", "requirements.lock", "README.md", "LICENSE")
 PYTHON_TAG = ("--python-version=3.11", "--implementation=cp", "--abi=cp311", "--abi=abi3", "--abi=none")
+MACHINE = {"arm64": "aarch64", "amd64": "x86_64"}.get(platform.machine().lower(), platform.machine())
 PLATFORMS = tuple(
-    f"--platform={name}_x86_64" for name in ("manylinux_2_28", "manylinux_2_27", "manylinux_2_17", "manylinux2014")
+    f"--platform={name}_{MACHINE}" for name in ("manylinux_2_28", "manylinux_2_27", "manylinux_2_17", "manylinux2014")
 )
 
 
@@ -33,7 +35,7 @@ def build_operator_image(repo: Path) -> Path:
     with TemporaryDirectory() as folder:
         context = Path(folder)
         sources = _copy_sources(repo, context)
-        inputs: list[str | bytes | Path] = [str(base_layer())]
+        inputs: list[str | bytes | Path] = ["docker" if _docker_answers() else str(base_layer())]
         for path in sources:
             inputs += [str(path.relative_to(context)), path]
         entry = built("operator-image", inputs, lambda target: _build(context, target))
