@@ -38,6 +38,7 @@ def a_server(answer: Answer) -> Iterator[tuple[str, list[Asked]]]:
     asked: list[Asked] = []
 
     class Handler(BaseHTTPRequestHandler):
+        disable_nagle_algorithm = True  # else each reply waits 40 ms for an acknowledgement
         protocol_version = "HTTP/1.1"
 
         def _handle(self) -> None:

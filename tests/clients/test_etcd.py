@@ -74,6 +74,8 @@ class Answers:
         asked: list[tuple[str, str | None]] = []
 
         class Handler(BaseHTTPRequestHandler):
+            disable_nagle_algorithm = True  # else each reply waits 40 ms for an acknowledgement
+
             def do_POST(self) -> None:
                 self.rfile.read(int(self.headers["Content-Length"]))
                 asked.append((self.path, self.headers.get("Authorization")))

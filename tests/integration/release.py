@@ -18,7 +18,7 @@ from tests.integration.conftest import COLLECTION, Api, Object
 from tests.observe.world import CONFIG_MAP, DEPLOYMENTS, PODS, QUERY_NODE_PODS, REPLICA_SETS, SERVICES, World, a_session
 
 DEPLOYMENT = "my-release-milvus-querynode"
-NEW_POD, NEW_NODE_ID, NEW_IP = f"{DEPLOYMENT}-6c855dbf6b-new", 4, "10.245.0.9"
+NEW_POD, NEW_NODE_ID, NEW_IP = f"{DEPLOYMENT}-6c855dbf6b-new", 4, "127.45.0.9"
 SERVER_FIELDS = ("managedFields", "resourceVersion", "uid", "creationTimestamp", "generation")
 
 

@@ -279,7 +279,7 @@ def test_a_role_that_may_not_list_databases_sees_the_default_one() -> None:
 
 def test_query_nodes_inside_streaming_nodes_are_not_counted() -> None:
     world = World()
-    embedded = '{"infos":{"type":"querynode","id":77,"hardware_infos":{"ip":"10.245.0.77:21123"}}},'
+    embedded = '{"infos":{"type":"querynode","id":77,"hardware_infos":{"ip":"127.45.0.77:21123"}}},'
     response = world.milvus["GetMetrics"]["response"]  # type: ignore[index]
     world.milvus["GetMetrics"] = {"response": response.replace('"nodes_info":[', f'"nodes_info":[{embedded}', 1)}
     workload = snapshot_of(world).workload
@@ -290,9 +290,9 @@ def test_query_nodes_inside_streaming_nodes_are_not_counted() -> None:
 def test_a_stale_copy_of_system_info_hides_no_query_node() -> None:
     world = World()
     response = world.milvus["GetMetrics"]["response"]  # type: ignore[index]
-    stale = response.replace("10.245.0.7:21123", "10.245.0.99:21123").replace('"id":3,', '"id":1003,')
+    stale = response.replace("127.45.0.7:21123", "127.45.0.99:21123").replace('"id":3,', '"id":1003,')
     world.milvus["GetMetrics"] = {"response": stale}
-    world.etcd["by-dev/meta/session/querynode-3"] = a_session(3, "10.245.0.7:21123")
+    world.etcd["by-dev/meta/session/querynode-3"] = a_session(3, "127.45.0.7:21123")
     snapshot = snapshot_of(world)
     assert snapshot.workload is not None
     assert (snapshot.workload.serving_count, snapshot.problems) == (2, ())

@@ -42,7 +42,8 @@ _PLACEHOLDERS = {
     "$proxies": "[^{}]*proxy[^{}]*",
     "$coordinators": "[^{}]*mixcoord[^{}]*",
 }
-QUERY_NODE_IPS = {"10.245.0.7": 3, "10.245.0.8": 2}
+# The recorded pod addresses, moved into the loopback range: a test must not dial an address outside of this machine.
+QUERY_NODE_IPS = {"127.45.0.7": 3, "127.45.0.8": 2}
 PROXY_POD = "my-release-milvus-proxy-6b7bc65966-r76nz"
 
 
