@@ -136,7 +136,8 @@ def _target(body: dict[str, Any]) -> tuple[str, str]:
 
 
 def _seniority(body: dict[str, Any]) -> tuple[str, str]:
-    return body["metadata"]["creationTimestamp"], body["metadata"]["uid"]
+    """Older first; what was made within the same second goes by name."""
+    return body["metadata"]["creationTimestamp"], body["metadata"]["name"]
 
 
 def _status(raw: dict[str, Any]) -> MilvusTuningStatus:
