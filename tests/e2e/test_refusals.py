@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
+from pymilvus import MilvusClient
 
 from tests.e2e.world import DEPLOYMENT, NAMESPACE, World, measure_capacity, spec, wait_for
 from tests.load.prepare import Dataset, prepare
@@ -17,11 +18,20 @@ HOT = "hot"
 ONE_SEGMENT = Dataset(rows=20_000, dim=64, segments=1, shards=1)
 
 
-def test_a_hot_collection_on_one_node_is_skew_and_gets_no_node(calm: World) -> None:
+@pytest.fixture
+def hot(calm: World) -> Iterator[str]:
+    """A collection of one segment, which can only be on one node."""
     prepare(calm.uri, HOT, ONE_SEGMENT)
-    hot_share = 0.75 * measure_capacity(calm.uri, HOT) / calm.capacity_qps
+    yield HOT
+    client = MilvusClient(calm.uri)
+    client.drop_collection(HOT)
+    client.close()
+
+
+def test_a_hot_collection_on_one_node_is_skew_and_gets_no_node(calm: World, hot: str) -> None:
+    hot_share = 0.75 * measure_capacity(calm.uri, hot) / calm.capacity_qps
     calm.tune("main", spec())
-    with calm.load(hot_share, collections=(HOT,)) as load:
+    with calm.load(hot_share, collections=(hot,)) as load:
         wait_for(lambda: calm.reason("main") == "SkewNotCapacity", "the skew to be named", seconds=120)
         time.sleep(30)  # twice the window of a scale-out
         assert calm.desired() == 2

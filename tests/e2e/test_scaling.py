@@ -25,8 +25,9 @@ def observed_for(load: LoadProcess, seconds: float) -> Summary:
     return summarise(load.seconds[first:])
 
 
-def _finished_more_than(world: World, count: int) -> Callable[[], bool]:
-    return lambda: len(world.outcomes("main")) > count
+def finished(world: World, count: int) -> Callable[[], bool]:
+    """Whether exactly so many operations are on record, and none is under way."""
+    return lambda: len(world.outcomes("main")) == count and "operation" not in world.status("main")
 
 
 def test_under_the_same_overload_observe_does_not_recover_and_auto_does(calm: World) -> None:
@@ -57,16 +58,14 @@ def test_three_scale_ins_in_a_row_lose_no_search(calm: World) -> None:
     calm.tune("main", spec(queryNodes={"minCount": 3}))
     with calm.load(LOW) as load:
         for number in (1, 2, 3):
-            wait_for(lambda: calm.desired() == 3, f"three QueryNodes before scale-in {number}", seconds=90)
+            wait_for(finished(calm, 2 * number - 1), f"three QueryNodes before scale-in {number}", seconds=120)
             calm.await_even(3)
-            rows = calm.placement().rows
-            before = len(calm.outcomes("main"))
-            first = len(load.seconds)
+            rows, first = calm.placement().rows, len(load.seconds)
             calm.tune("main", spec())
-            wait_for(_finished_more_than(calm, before), f"scale-in {number} to finish", seconds=180)
+            wait_for(finished(calm, 2 * number), f"scale-in {number} to finish", seconds=180)
             time.sleep(3)
             during = summarise(load.seconds[first:])
-            assert calm.outcomes("main")[-1] == "Completed"
+            assert calm.outcomes("main") == ["Completed"] * 2 * number
             assert calm.desired() == 2
             assert lost_searches(during) == 0
             assert during.ok > 20
