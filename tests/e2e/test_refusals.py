@@ -29,7 +29,8 @@ def hot(calm: World) -> Iterator[str]:
 
 
 def test_a_hot_collection_on_one_node_is_skew_and_gets_no_node(calm: World, hot: str) -> None:
-    hot_share = 0.75 * measure_capacity(calm.uri, hot) / calm.capacity_qps
+    # Its node then works at about three quarters, the mean of both at a half: above and below the 60 % of the rule.
+    hot_share = 0.62 * measure_capacity(calm.uri, hot) / calm.capacity_qps
     calm.tune("main", spec())
     with calm.load(hot_share, collections=(hot,)) as load:
         wait_for(lambda: calm.reason("main") == "SkewNotCapacity", "the skew to be named", seconds=120)
