@@ -8,10 +8,9 @@ cluster shows then (`decide.operation`). A pass that cannot write its intent mak
 from __future__ import annotations
 
 import secrets
-import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from kubernetes.client import ApiClient
@@ -69,7 +68,6 @@ class _Memory:
 
     signals: tuple[Signal, ...] = ()
     last_reason: Reason | None = None
-    lock: threading.Lock = field(default_factory=threading.Lock)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -27,7 +27,6 @@ def world() -> Iterator[World]:
         uri = f"http://{cluster.resolve(f'{RELEASE}-milvus', NAMESPACE)}:19530"
         prepare_dataset(uri)
         unmeasured = World(
-            kubeconfig=cluster.inner_kubeconfig,
             environment=dict(os.environ),
             uri=uri,
             etcd=f"http://{cluster.resolve(f'{RELEASE}-etcd', NAMESPACE)}:2379",

@@ -84,7 +84,6 @@ def wait_for(probe: Callable[[], T | None], what: str, *, seconds: float = 60.0,
 class World:
     """The embedded cluster with Milvus, Prometheus and the operator, seen from inside its network namespace."""
 
-    kubeconfig: Path
     environment: Mapping[str, str]
     uri: str
     etcd: str  # Milvus's etcd

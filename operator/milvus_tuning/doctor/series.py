@@ -8,6 +8,7 @@ from milvus_tuning.api import PrometheusConnection
 from milvus_tuning.clients.prometheus import PrometheusClient, PrometheusError
 from milvus_tuning.doctor.check import Check, failure, ok, warning
 from milvus_tuning.observe import queries
+from milvus_tuning.observe.prometheus import selectors_of
 from milvus_tuning.observe.queries import Query, Selectors
 from milvus_tuning.observe.target import Target
 
@@ -18,14 +19,7 @@ EMPTY_IS_FINE: Final = frozenset({queries.QUEUE_LATENCY, queries.P99, queries.ME
 
 def series_checks(client: PrometheusClient, connection: PrometheusConnection, target: Target) -> tuple[Check, ...]:
     """One check per query."""
-    selectors = queries.selectors(
-        target.workload.namespace,
-        connection.labels,
-        connection.matchers or {},
-        nodes=[node.pod for node in target.query_nodes],
-        proxies=target.proxy_pods,
-        coordinators=target.coordinator_pods,
-    )
+    selectors = selectors_of(connection, target)
     return tuple(_check(client, query, selectors) for query in queries.QUERIES)
 
 

@@ -57,11 +57,9 @@ class Measurements:
         return self.traffic_base if found is None else found
 
 
-def measure(
-    client: PrometheusClient, connection: PrometheusConnection, target: Target, executor: Executor
-) -> Measurements:
-    """Ask all queries; never raises for what Prometheus does."""
-    selectors = queries.selectors(
+def selectors_of(connection: PrometheusConnection, target: Target) -> Selectors:
+    """Which series are those of the target: its pods, under the connection's labels and matchers."""
+    return queries.selectors(
         target.workload.namespace,
         connection.labels,
         connection.matchers or {},
@@ -69,6 +67,13 @@ def measure(
         proxies=target.proxy_pods,
         coordinators=target.coordinator_pods,
     )
+
+
+def measure(
+    client: PrometheusClient, connection: PrometheusConnection, target: Target, executor: Executor
+) -> Measurements:
+    """Ask all queries; never raises for what Prometheus does."""
+    selectors = selectors_of(connection, target)
     first, failures = _ask(client, queries.FIRST, selectors, queries.LONGEST_WINDOW_SECONDS, executor)
     fatal = _fatal(failures)
     if fatal is not None:
