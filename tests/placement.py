@@ -11,11 +11,14 @@ import argparse
 import json
 import re
 import sys
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from pymilvus import MilvusClient
+from pymilvus import MilvusClient, MilvusException
+
+PATIENCE_SECONDS = 30.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,7 +40,21 @@ class Placement:
 
 
 def read_placement(client: MilvusClient) -> Placement:
-    """Ask Milvus for its replicas, and for the segments and shard leaders on each of their nodes."""
+    """Ask Milvus for its replicas, and for the segments and shard leaders on each of their nodes.
+
+    While a shard leader moves Milvus answers with an error ("node not found"): asked anew until it can tell, for 30 s.
+    """
+    end = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            return _read(client)
+        except MilvusException:
+            if time.monotonic() > end:
+                raise
+            time.sleep(1.0)
+
+
+def _read(client: MilvusClient) -> Placement:
     handler = client._get_connection()
     segments: dict[int, list[tuple[int, int]]] = {}
     leaders: dict[int, list[str]] = {}
@@ -74,7 +91,7 @@ def node_id_in(metrics: str) -> int | None:
 def _groups(handler: Any, collection: str) -> Iterable[Any]:
     try:
         groups: Iterable[Any] = handler.get_replicas(collection).groups
-    except Exception as error:  # a collection that is not loaded has none, and Milvus says so by an error
+    except MilvusException as error:  # a collection that is not loaded has none, and Milvus says so by an error
         if "not loaded" not in str(error):
             raise
         return ()
