@@ -22,7 +22,19 @@ class Mode(enum.StrEnum):
     """How far the operator goes by itself."""
 
     OBSERVE = "Observe"
+    PROPOSE = "Propose"
     AUTO = "Auto"
+
+
+class MaxRisk(enum.StrEnum):
+    """The highest risk that approves itself. Low: a live setting in its known range. Medium: also a QueryNode more.
+
+    High: also a QueryNode less, consistency, a restart.
+    """
+
+    LOW = "Low"
+    MEDIUM = "Medium"
+    HIGH = "High"
 
 
 class TargetReference(ApiModel):
@@ -142,6 +154,7 @@ class QueryNodes(ApiModel):
     tolerance_percent: Annotated[int, Field(ge=0, le=50)] = Field(
         default=10, description="A ratio of measured to target this close to 1 changes nothing."
     )
+    override: ManualOverride | None = None
     scale_out: ScaleOut = Field(default_factory=ScaleOut)
     scale_in: ScaleIn = Field(default_factory=ScaleIn)
 
@@ -187,17 +200,103 @@ class LoadBalancing(ApiModel):
 
 
 class AutomaticApproval(ApiModel):
-    """What mode Auto may do by itself."""
+    """What mode Auto may do by itself; a plan beyond any of these bounds waits for a person."""
 
+    max_risk: MaxRisk = Field(default=MaxRisk.MEDIUM, description="The highest risk class that approves itself.")
+    max_nodes_added: Annotated[int, Field(ge=0, le=1000)] = Field(
+        default=2, description="Most QueryNodes that one plan may add by itself."
+    )
+    max_moves: int | None = Field(
+        default=None,
+        ge=0,
+        le=1_000_000,
+        description="Most segments that one plan may move by itself, those of a leaving QueryNode included.",
+    )
     max_actions_per_hour: Annotated[int, Field(ge=1, le=60)] = Field(
-        default=6, description="Operations that may be begun in any hour; further ones wait."
+        default=6, description="Plans that may be begun without a person in any hour; further ones wait."
     )
 
 
 class Approval(ApiModel):
-    """Bounds on what happens without a person."""
+    """What happens without a person, and what a person said in Git. Changing it needs the right to approve plans."""
 
     automatic: AutomaticApproval = Field(default_factory=AutomaticApproval)
+    approved_plans: list[ObjectName] | None = Field(
+        default=None, max_length=20, description="Names of plans that are approved: the road for GitOps."
+    )
+    expiry_minutes: Annotated[int, Field(ge=1, le=10_080)] = Field(
+        default=60, description="A plan that was not begun by then expires."
+    )
+
+
+class Verification(ApiModel):
+    """How the effect of a change is judged: the window before it against the window after it."""
+
+    window_seconds: Annotated[int, Field(ge=10, le=3600)] = Field(
+        default=180, description="Length of the windows that are compared."
+    )
+    settle_seconds: Annotated[int, Field(ge=0, le=3600)] = Field(
+        default=30, description="Time between the last step and the beginning of the second window."
+    )
+    latency_tolerance_percent: Annotated[int, Field(ge=1, le=1000)] = Field(
+        default=20, description="The mean latency may be this much higher before the change is taken back."
+    )
+    failure_tolerance_per_million: Annotated[int, Field(ge=0, le=1_000_000)] = Field(
+        default=1000, description="So many more failed searches of a million are tolerated."
+    )
+    slow_tolerance_per_million: Annotated[int, Field(ge=0, le=1_000_000)] = Field(
+        default=50_000, description="So many more searches of a million may be slower than the objective."
+    )
+    load_tolerance_percent: Annotated[int, Field(ge=1, le=1000)] = Field(
+        default=25, description="With a load that changed by more, the comparison says nothing."
+    )
+
+
+class WindowAction(enum.StrEnum):
+    """What a maintenance window allows."""
+
+    SCALE_OUT = "ScaleOut"
+    SCALE_IN = "ScaleIn"
+    SET_CONFIG = "SetConfig"
+
+
+class MaintenanceWindow(ApiModel):
+    """A time in which what it names may happen by itself.
+
+    What no window names is bound to no time. What a window names happens by itself only while a window that names it
+    is open; a plan that a person approved waits for none.
+    """
+
+    name: Annotated[str, Field(min_length=1, max_length=63)]
+    schedule: Annotated[str, Field(min_length=9, max_length=128)] = Field(
+        description="When it opens: five cron fields, minute hour day month weekday."
+    )
+    duration_minutes: Annotated[int, Field(ge=1, le=10_080)] = Field(description="How long it stays open.")
+    time_zone: Annotated[str, Field(min_length=1, max_length=64)] = Field(
+        default="UTC", description="IANA name, such as Europe/Berlin."
+    )
+    allows: list[WindowAction] = Field(min_length=1, max_length=10, description="What may happen in it by itself.")
+
+
+class ManualOverride(ApiModel):
+    """A number of QueryNodes set by hand for a time; the rules are silent until it expires."""
+
+    count: NodeCount = Field(description="QueryNodes to have meanwhile; minCount and maxCount do not bind it.")
+    expires_at: Annotated[str, Field(max_length=64, json_schema_extra={"format": "date-time"})] = Field(
+        description="RFC 3339 time from which the rules count again."
+    )
+
+
+class Consistency(ApiModel):
+    """How fresh a search's data must be. Nothing here is ever changed that is not declared."""
+
+    staleness_milliseconds: int | None = Field(
+        default=None,
+        ge=0,
+        le=3_600_000,
+        description="How old the data of a search at level Bounded may be: common.gracefulTime, read on each search. "
+        "Near 0 each search waits for the next time tick of Milvus (200 ms).",
+    )
 
 
 class MilvusTuningSpec(ApiModel):
@@ -205,7 +304,9 @@ class MilvusTuningSpec(ApiModel):
 
     target_ref: TargetReference
     mode: Mode = Field(
-        default=Mode.OBSERVE, description="Observe: report only. Auto: act within the bounds declared here."
+        default=Mode.OBSERVE,
+        description="Observe: report only. Propose: each change waits as a MilvusTuningPlan for approval. Auto: a plan "
+        "within approval.automatic approves itself.",
     )
     paused: bool = Field(
         default=False,
@@ -216,7 +317,12 @@ class MilvusTuningSpec(ApiModel):
     objectives: Objectives | None = None
     query_nodes: QueryNodes | None = None
     load_balancing: LoadBalancing | None = None
+    consistency: Consistency | None = None
     approval: Approval | None = None
+    verification: Verification | None = None
+    maintenance_windows: list[MaintenanceWindow] | None = Field(
+        default=None, max_length=10, json_schema_extra={"x-list-map-keys": ["name"]}
+    )
 
     cel_rules: ClassVar[tuple[Rule, ...]] = (
         Rule(

@@ -102,7 +102,7 @@ class StepStatus(ApiModel):
 
 
 class OperationStatus(ApiModel):
-    """An operation under way: written before each outside call and after it, so that a restart goes on from here."""
+    """A plan that was carried out, in short: its steps, how it ended, and what was measured before and after."""
 
     id: Word
     reason: Word
@@ -112,6 +112,39 @@ class OperationStatus(ApiModel):
     outcome: Word | None = None
     outcome_message: Text | None = None
     steps: list[StepStatus] = Field(default_factory=list, max_length=10)
+    risk: Word | None = None
+    intent_digest: Word | None = None
+    verdict: Word | None = None
+    verdict_message: Text | None = None
+    measured_before: Text | None = None
+    measured_after: Text | None = None
+
+
+class LastPlan(ApiModel):
+    """The newest plan: the open one while there is one."""
+
+    name: Word
+    sequence: int
+    phase: Word
+    risk: Word
+    message: Text = ""
+    waits_for: Text | None = None
+    verdict: Word | None = None
+
+
+class Benefit(ApiModel):
+    """A running account of what the operator was good for, since `since`; seconds in which nothing was measured are in
+    no sum."""
+
+    since: Timestamp
+    objective_seconds_met: int = 0
+    objective_seconds_measured: int = Field(default=0, description="With an objective declared and measurable.")
+    node_seconds: int = Field(default=0, description="QueryNodes that were asked for, times seconds.")
+    node_seconds_at_maximum: int = Field(default=0, description="The same with maxCount all the time.")
+    plans_kept: int = 0
+    plans_rolled_back: int = 0
+    moves_kept: int = 0
+    moves_undone: int = 0
 
 
 class ConfigStatus(ApiModel):
@@ -140,10 +173,12 @@ class MilvusTuningStatus(ApiModel):
     config: list[ConfigStatus] | None = Field(
         default=None, max_length=40, json_schema_extra={"x-list-map-keys": ["intent"]}
     )
-    operation: OperationStatus | None = Field(default=None, description="The operation under way.")
+    operation: OperationStatus | None = None  # TODO goes with the move to plans
+    last_plan: LastPlan | None = None
     history: list[OperationStatus] | None = Field(
-        default=None, max_length=20, description="Finished operations, newest last."
+        default=None, max_length=20, description="Plans that were carried out, newest last."
     )
+    benefit: Benefit | None = None
 
 
 class PrinterColumn(NamedTuple):

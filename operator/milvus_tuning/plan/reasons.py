@@ -1,0 +1,65 @@
+"""Why something was done, or not: one enumeration, part of the API."""
+
+from __future__ import annotations
+
+import enum
+
+
+class Reason(enum.StrEnum):
+    """Why something was done, or not. Part of the API: names never change meaning."""
+
+    # nothing to do
+    STEADY = "Steady"
+    WITHIN_TOLERANCE = "WithinTolerance"
+    STABILIZING = "Stabilizing"  # the signal is there, but not yet for the whole window
+    COOLDOWN = "CooldownActive"
+    NOT_MANAGED = "NotManaged"  # the spec declares nothing that this could act on
+    OBSERVE_ONLY = "ObserveOnly"
+    # something is done
+    SCALE_OUT_COMPUTATION = "ComputationAboveTarget"
+    SCALE_OUT_CAPACITY = "CapacityAboveTarget"
+    SCALE_IN = "BelowTarget"
+    BELOW_MINIMUM = "BelowMinimum"
+    ABOVE_MAXIMUM = "AboveMaximum"
+    # limits
+    AT_MINIMUM = "AtMinimum"
+    AT_MAXIMUM = "AtMaximum"
+    STEP_LIMITED = "StepLimited"  # more is wanted than one operation may add
+    ACTION_LIMIT = "ActionLimitReached"
+    SKEW_NOT_CAPACITY = "SkewNotCapacity"
+    REPLICA_MULTIPLE = "NotMultipleOfReplicas"
+    WOULD_NOT_FIT = "WouldNotFit"
+    WOULD_NOT_FIT_WITH_NODE_LOST = "WouldNotFitWithNodeLost"
+    WOULD_OVERLOAD = "WouldOverload"
+    REPLICA_NEEDS_NODES = "ReplicaNeedsNodes"
+    GRACE_PERIOD_TOO_SHORT = "GracePeriodTooShort"
+    NO_VICTIM = "NoVictim"
+    # stops
+    PAUSED = "Paused"
+    READ_ONLY = "ReadOnly"
+    FROZEN = "Frozen"
+    CONFLICT = "Conflict"
+    HELM_OWNS_FIELD = "HelmOwnsField"
+    TARGET_NOT_FOUND = "TargetNotFound"
+    TARGET_UNSUPPORTED = "TargetUnsupported"
+    MILVUS_UNREACHABLE = "MilvusUnreachable"
+    METRICS_MISSING = "MetricsMissing"
+    METRICS_STALE = "MetricsStale"
+    VERSION_UNSUPPORTED = "VersionUnsupported"
+    NODE_IDENTITY_UNKNOWN = "NodeIdentityUnknown"
+    INVALID_SPEC = "InvalidSpec"
+    SECRET_NOT_FOUND = "SecretNotFound"
+    PERMISSION_DENIED = "PermissionDenied"
+    UNKNOWN_OPERATION = "UnknownOperation"  # status names an operation in words of another operator version
+    # course of an operation
+    IN_PROGRESS = "InProgress"
+    COMPLETED = "Completed"
+    INSUFFICIENT_CAPACITY = "InsufficientCapacity"
+    DRAIN_STUCK = "DrainStuck"
+    PRECONDITION_CHANGED = "PreconditionChanged"
+    UNDONE = "Undone"
+    # settings
+    SETTING_CHANGED = "SettingChanged"
+    PLACEMENT_CHANGED = "PlacementChanged"
+    HANDED_BACK = "HandedBack"
+    HAND_BACK_INCOMPLETE = "HandBackIncomplete"

@@ -1,0 +1,91 @@
+"""Steps, and the course of a sequence of them: the write-ahead log that a restart goes on from."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from milvus_tuning.plan.reasons import Reason
+
+
+class StepKind(enum.StrEnum):
+    """What a step does; the names are fixed."""
+
+    SCALE_QUERY_NODES = "ScaleQueryNodes"
+    DRAIN_QUERY_NODE = "DrainQueryNode"
+    SET_CONFIG = "SetConfig"
+    TAKE_PLACEMENT = "TakePlacement"
+    RETURN_PLACEMENT = "ReturnPlacement"
+
+
+Parameters = Mapping[str, str | int | None]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Step:
+    """One change of the outside world. The four parts are flat maps of plain values, as they are stored in status.
+
+    ScaleQueryNodes   precondition {desiredCount}, action {count}, verification {servingCount, deadlineSeconds; with a
+                      node that leaves also pod, podUid, leastRows: sealed rows that must be served then}, undo {count}
+    DrainQueryNode    precondition {pod, podUid, gracePeriodSeconds}, action {pod, deletionCost},
+                      verification {pod, deletionCost}, undo {pod, deletionCost (null: remove)}
+    SetConfig         precondition {key, value (null: absent)}, action {key, value (null: delete)},
+                      verification {key, value}, undo {key, value}
+    TakePlacement     like SetConfig for the key autoBalance, with action {key, value, leaseSeconds}
+    ReturnPlacement   the reverse
+    """
+
+    kind: StepKind
+    precondition: Parameters
+    action: Parameters
+    verification: Parameters
+    undo: Parameters
+
+
+class StepState(enum.StrEnum):
+    """How far a step is. Intended is written before the outside call, Applied after it, Done once verified."""
+
+    PENDING = "Pending"
+    INTENDED = "Intended"
+    APPLIED = "Applied"
+    DONE = "Done"
+    FAILED = "Failed"
+    UNDOING = "Undoing"
+    UNDONE = "Undone"
+    SKIPPED = "Skipped"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StepRecord:
+    """A step and its course so far."""
+
+    step: Step
+    state: StepState = StepState.PENDING
+    intended_at: datetime | None = None
+    finished_at: datetime | None = None
+    message: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Operation:
+    """A decision being carried out: the write-ahead log that a restart goes on from.
+
+    outcome is None while it runs; afterwards COMPLETED, INSUFFICIENT_CAPACITY, DRAIN_STUCK, PRECONDITION_CHANGED or
+    UNDONE.
+    """
+
+    operation_id: str
+    reason: Reason
+    message: str
+    started_at: datetime
+    steps: tuple[StepRecord, ...]
+    finished_at: datetime | None = None
+    outcome: Reason | None = None
+    outcome_message: str = ""
+
+    @property
+    def running(self) -> bool:
+        """Whether there is still something to do or to verify."""
+        return self.outcome is None
