@@ -63,3 +63,17 @@ class Reason(enum.StrEnum):
     PLACEMENT_CHANGED = "PlacementChanged"
     HANDED_BACK = "HandedBack"
     HAND_BACK_INCOMPLETE = "HandBackIncomplete"
+
+
+WISHES = frozenset(
+    {
+        Reason.SCALE_OUT_COMPUTATION,
+        Reason.SCALE_OUT_CAPACITY,
+        Reason.SCALE_IN,
+        Reason.BELOW_MINIMUM,
+        Reason.ABOVE_MAXIMUM,
+        Reason.SETTING_CHANGED,
+        Reason.PLACEMENT_CHANGED,
+    }
+)
+"""Reasons to act, which mode Observe leaves at the wish."""
