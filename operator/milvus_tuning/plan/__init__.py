@@ -23,7 +23,6 @@ from milvus_tuning.plan.change import (
     Plan,
     Prediction,
     Risk,
-    Verdict,
     Vote,
 )
 from milvus_tuning.plan.decision import (
@@ -35,6 +34,7 @@ from milvus_tuning.plan.decision import (
     Signal,
 )
 from milvus_tuning.plan.reasons import (
+    WISHES,
     Reason,
 )
 from milvus_tuning.plan.steps import (
@@ -45,8 +45,12 @@ from milvus_tuning.plan.steps import (
     StepRecord,
     StepState,
 )
+from milvus_tuning.plan.verdicts import (
+    Verdict,
+)
 
 __all__ = [
+    "WISHES",
     "Ballot",
     "Change",
     "Course",

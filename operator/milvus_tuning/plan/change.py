@@ -17,6 +17,7 @@ from datetime import datetime
 
 from milvus_tuning.plan.reasons import Reason
 from milvus_tuning.plan.steps import Operation, Step
+from milvus_tuning.plan.verdicts import Verdict
 
 
 class Risk(enum.StrEnum):
@@ -41,19 +42,6 @@ class Phase(enum.StrEnum):
     VERIFYING = "Verifying"
     ROLLING_BACK = "RollingBack"
     FINISHED = "Finished"
-
-
-class Verdict(enum.StrEnum):
-    """How a plan ended."""
-
-    KEPT = "Kept"
-    ROLLED_BACK = "RolledBack"  # its effect was worse than the tolerance: undone in reverse order
-    INCONCLUSIVE = "Inconclusive"  # kept, because too little or too different load tells nothing
-    CANCELLED = "Cancelled"
-    EXPIRED = "Expired"
-    REJECTED = "Rejected"
-    STALE = "Stale"  # the world is no longer the one it was made for
-    FAILED = "Failed"  # a step did not go through; what could be undone was
 
 
 class Vote(enum.StrEnum):

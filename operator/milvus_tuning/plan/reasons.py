@@ -37,6 +37,7 @@ class Reason(enum.StrEnum):
     # stops
     PAUSED = "Paused"
     READ_ONLY = "ReadOnly"
+    REJECTED = "Rejected"  # a person turned the same change down a while ago
     FROZEN = "Frozen"
     CONFLICT = "Conflict"
     HELM_OWNS_FIELD = "HelmOwnsField"
@@ -58,6 +59,8 @@ class Reason(enum.StrEnum):
     DRAIN_STUCK = "DrainStuck"
     PRECONDITION_CHANGED = "PreconditionChanged"
     UNDONE = "Undone"
+    CANCELLED = "Cancelled"
+    ROLLED_BACK = "RolledBack"
     # settings
     SETTING_CHANGED = "SettingChanged"
     PLACEMENT_CHANGED = "PlacementChanged"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from milvus_tuning.plan.reasons import Reason
+from milvus_tuning.plan.verdicts import Verdict
 
 
 class StepKind(enum.StrEnum):
@@ -73,7 +74,7 @@ class Operation:
     """A decision being carried out: the write-ahead log that a restart goes on from.
 
     outcome is None while it runs; afterwards COMPLETED, INSUFFICIENT_CAPACITY, DRAIN_STUCK, PRECONDITION_CHANGED or
-    UNDONE.
+    UNDONE. verdict and intent_digest are those of the plan that it belonged to, once that has ended.
     """
 
     operation_id: str
@@ -84,6 +85,9 @@ class Operation:
     finished_at: datetime | None = None
     outcome: Reason | None = None
     outcome_message: str = ""
+    verdict: Verdict | None = None
+    verdict_message: str = ""
+    intent_digest: str | None = None
 
     @property
     def running(self) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from milvus_tuning.api import OperationStatus, StepStatus
-from milvus_tuning.plan import Operation, Parameters, Reason, Step, StepKind, StepRecord, StepState
+from milvus_tuning.plan import Operation, Parameters, Reason, Step, StepKind, StepRecord, StepState, Verdict
 
 INTEGER_PARAMETERS = frozenset(
     {
@@ -49,6 +49,9 @@ def operation_to_status(operation: Operation) -> OperationStatus:
         outcome=operation.outcome,
         outcome_message=operation.outcome_message[:2048] or None,
         steps=[_step_to_status(record) for record in operation.steps],
+        verdict=operation.verdict,
+        verdict_message=operation.verdict_message[:2048] or None,
+        intent_digest=operation.intent_digest,
     )
 
 
@@ -63,6 +66,9 @@ def operation_from_status(stored: OperationStatus) -> Operation:
         outcome=Reason(stored.outcome) if stored.outcome else None,
         outcome_message=stored.outcome_message or "",
         steps=tuple(_step_from_status(step) for step in stored.steps),
+        verdict=Verdict(stored.verdict) if stored.verdict else None,
+        verdict_message=stored.verdict_message or "",
+        intent_digest=stored.intent_digest,
     )
 
 
