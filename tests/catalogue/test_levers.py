@@ -67,6 +67,14 @@ def test_balance_tolerance_acts_only_where_it_was_mended(version: str, *, acts: 
     assert found == (("queryCoord.scoreUnbalanceTolerationFactor", True) if acts else None)
 
 
+@pytest.mark.parametrize(
+    ("version", "acts"),
+    [("2.2.16", False), ("2.3.0", True), ("2.3.5", True), ("2.6.20", True), ("3.0.1", True), ("3.1.0", False)],
+)
+def test_staleness_is_one_live_key_in_all_known_versions(version: str, *, acts: bool) -> None:
+    assert lever_of(Intent.STALENESS, version) == (("common.gracefulTime", True) if acts else None)
+
+
 def test_a_missing_lever_names_the_nearest() -> None:
     found = find_lever(Intent.BALANCE_TOLERANCE, ServerVersion(2, 5, 27))
     assert isinstance(found, NoLever)
@@ -92,6 +100,8 @@ def test_no_lever_is_a_key_that_nobody_reads(intent: Intent) -> None:
     ("conversion", "number", "text"),
     [
         (Conversion.SECONDS_TO_MILLISECONDS, 60, "60000"),
+        (Conversion.MILLISECONDS, 0, "0"),
+        (Conversion.MILLISECONDS, 5000, "5000"),
         (Conversion.PERCENT, 90, "90"),
         (Conversion.PERCENT_TO_RATIO, 5, "0.05"),
         (Conversion.PERCENT_TO_RATIO, 100, "1"),
@@ -111,6 +121,8 @@ def test_the_number_of_an_intent_becomes_the_text_of_the_key(conversion: Convers
         pytest.param(Conversion.SWITCH, "no", "off", False, id="texts that are no boolean"),
         pytest.param(Conversion.PERCENT_TO_RATIO, "0.050", "0.05", True, id="trailing zero"),
         pytest.param(Conversion.PERCENT, "90", "91", False, id="another number"),
+        pytest.param(Conversion.MILLISECONDS, "05000", "5000", True, id="leading zero"),
+        pytest.param(Conversion.MILLISECONDS, "5000", "5", False, id="milliseconds are not seconds"),
         pytest.param(Conversion.PERCENT, "ninety", "neunzig", False, id="no numbers"),
     ],
 )

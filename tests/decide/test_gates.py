@@ -163,7 +163,8 @@ def test_a_target_alone_changes_nothing() -> None:
 
     assert decide_overloaded(spec=spec) == Decision(
         reason=Reason.NOT_MANAGED,
-        message="neither queryNodes nor loadBalancing is declared: there is nothing that this object would change",
+        message="none of queryNodes, loadBalancing and consistency is declared: there is nothing that this object "
+        "would change",
     )
 
 

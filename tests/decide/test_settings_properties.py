@@ -8,20 +8,33 @@ from datetime import UTC, datetime
 from hypothesis import given
 from hypothesis import strategies as st
 
-from milvus_tuning.api import LoadBalancing, MilvusTuningSpec, Mode, PlacementOwner, TargetKind, TargetReference
+from milvus_tuning.api import (
+    Consistency,
+    LoadBalancing,
+    MilvusTuningSpec,
+    Mode,
+    PlacementOwner,
+    TargetKind,
+    TargetReference,
+)
 from milvus_tuning.catalogue import normalised
 from milvus_tuning.decide.settings import setting_steps
 from milvus_tuning.plan import SettingState, Step, StepKind
 from milvus_tuning.snapshot import EtcdSetting, OwnedKey, Snapshot
 
 NOW, UID = datetime(2026, 1, 1, tzinfo=UTC), "policy-1"
-KEYS = ("querycoord.autobalanceinterval", "querycoord.scoreunbalancetolerationfactor", "querycoord.autobalance")
+KEYS = (
+    "querycoord.autobalanceinterval",
+    "querycoord.scoreunbalancetolerationfactor",
+    "querycoord.autobalance",
+    "common.gracefultime",
+)
 VERSIONS = ("2.3.5", "2.3.21", "2.4.22", "2.4.23", "2.5.2", "2.5.27", "2.6.22", "2.6.23", "3.0.0", "3.0.1", "3.1.0")
 
 
-def a_spec(balancing: LoadBalancing | None) -> MilvusTuningSpec:
+def a_spec(balancing: LoadBalancing | None, consistency: Consistency | None = None) -> MilvusTuningSpec:
     target = TargetReference(kind=TargetKind.MILVUS, name="milvus")
-    return MilvusTuningSpec(target_ref=target, mode=Mode.AUTO, load_balancing=balancing)
+    return MilvusTuningSpec(target_ref=target, mode=Mode.AUTO, load_balancing=balancing, consistency=consistency)
 
 
 def an_entry(key: str, value: str, *, leased: bool = False) -> EtcdSetting:
@@ -34,6 +47,7 @@ balancings = st.builds(
     balance_interval_seconds=st.none() | st.integers(1, 3600),
     balance_tolerance_percent=st.none() | st.integers(1, 100),
 )
+consistencies = st.none() | st.builds(Consistency, staleness_milliseconds=st.none() | st.integers(0, 3_600_000))
 snapshots = st.builds(
     lambda version, settings: Snapshot(
         taken_at=NOW,
@@ -63,18 +77,22 @@ def after(steps: tuple[Step, ...], snapshot: Snapshot) -> Snapshot:
     return replace(snapshot, settings=settings, owned_keys={UID: owned})
 
 
-@given(balancings, snapshots)
-def test_judging_again_on_the_result_asks_for_nothing(balancing: LoadBalancing, snapshot: Snapshot) -> None:
-    spec = a_spec(balancing)
+@given(balancings, consistencies, snapshots)
+def test_judging_again_on_the_result_asks_for_nothing(
+    balancing: LoadBalancing, consistency: Consistency | None, snapshot: Snapshot
+) -> None:
+    spec = a_spec(balancing, consistency)
     steps, _ = setting_steps(spec, snapshot, NOW, UID)
     again, statuses = setting_steps(spec, after(steps, snapshot), NOW, UID)
     assert again == ()
     assert all(status.state is not SettingState.APPLYING for status in statuses)
 
 
-@given(balancings, snapshots)
-def test_letting_go_leaves_everything_as_it_was(balancing: LoadBalancing, snapshot: Snapshot) -> None:
-    steps, _ = setting_steps(a_spec(balancing), snapshot, NOW, UID)
+@given(balancings, consistencies, snapshots)
+def test_letting_go_leaves_everything_as_it_was(
+    balancing: LoadBalancing, consistency: Consistency | None, snapshot: Snapshot
+) -> None:
+    steps, _ = setting_steps(a_spec(balancing, consistency), snapshot, NOW, UID)
     held = after(steps, snapshot)
     back, _ = setting_steps(a_spec(None), held, NOW, UID)
     let_go = after(back, held)
@@ -84,11 +102,18 @@ def test_letting_go_leaves_everything_as_it_was(balancing: LoadBalancing, snapsh
 
 
 @given(balancings, snapshots)
+def test_a_staleness_that_is_not_declared_is_never_written(balancing: LoadBalancing, snapshot: Snapshot) -> None:
+    steps, _ = setting_steps(a_spec(balancing, Consistency()), snapshot, NOW, UID)
+    assert "common.gracefultime" not in [step.action["key"] for step in steps]
+
+
+@given(balancings, consistencies, snapshots)
 def test_every_declared_intent_has_a_status_and_every_step_its_four_parts(
-    balancing: LoadBalancing, snapshot: Snapshot
+    balancing: LoadBalancing, consistency: Consistency | None, snapshot: Snapshot
 ) -> None:
-    steps, statuses = setting_steps(a_spec(balancing), snapshot, NOW, UID)
-    declared = [value for value in balancing.model_dump().values() if value is not None]
+    steps, statuses = setting_steps(a_spec(balancing, consistency), snapshot, NOW, UID)
+    parts = [balancing.model_dump(), consistency.model_dump() if consistency else {}]
+    declared = [value for part in parts for value in part.values() if value is not None]
     assert len(statuses) == len(declared)
     for step in steps:
         assert step.precondition["key"] == step.action["key"] == step.verification["key"] == step.undo["key"]

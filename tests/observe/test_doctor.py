@@ -58,6 +58,11 @@ def _no_etcd_although_needed(world: World) -> None:
     world.spec["loadBalancing"] = {"balanceIntervalSeconds": 60}
 
 
+def _no_etcd_although_staleness_needs_it(world: World) -> None:
+    _no_etcd(world)
+    world.spec["consistency"] = {"stalenessMilliseconds": 1000}
+
+
 def _no_concurrency_series(world: World) -> None:
     world.prometheus["read_concurrency"]["data"]["result"] = []
 
@@ -71,6 +76,7 @@ def _no_concurrency_series(world: World) -> None:
         pytest.param(_no_prometheus, "prometheus", Result.FAILURE, id="no Prometheus"),
         pytest.param(_no_etcd, "etcd", Result.WARNING, id="no etcd, which nothing needs"),
         pytest.param(_no_etcd_although_needed, "etcd", Result.FAILURE, id="no etcd, which a setting needs"),
+        pytest.param(_no_etcd_although_staleness_needs_it, "etcd", Result.FAILURE, id="no etcd, which staleness needs"),
         pytest.param(_no_concurrency_series, "series read_concurrency", Result.WARNING, id="a series is dropped"),
     ],
 )

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from milvus_tuning.plan import Operation, Parameters, Reason, Step, StepKind, StepRecord, StepState
+from milvus_tuning.plan import Operation, Parameters, Reason, Step, StepKind, StepRecord, StepState, Verdict
 from milvus_tuning.status import operation_from_status, operation_to_status
 from milvus_tuning.status.records import INTEGER_PARAMETERS, format_time, parse_time
 
@@ -40,6 +40,9 @@ OPERATIONS = st.builds(
     finished_at=st.none() | MOMENTS,
     outcome=st.none() | st.sampled_from(Reason),
     outcome_message=WORDS,
+    verdict=st.none() | st.sampled_from(Verdict),
+    verdict_message=WORDS,
+    intent_digest=st.none() | WORDS,
 )
 
 

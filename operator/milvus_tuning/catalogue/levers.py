@@ -30,12 +30,14 @@ class Intent(enum.StrEnum):
     BALANCE_TOLERANCE = "loadBalancing.balanceTolerancePercent"
     OVERLOADED_MEMORY = "loadBalancing.overloadedMemoryPercent"
     PLACEMENT_OWNER = "loadBalancing.placementOwner"
+    STALENESS = "consistency.stalenessMilliseconds"
 
 
 class Conversion(enum.StrEnum):
     """How the number of an intent becomes the text of a key."""
 
     SECONDS_TO_MILLISECONDS = "SecondsToMilliseconds"  # 60 -> "60000"
+    MILLISECONDS = "Milliseconds"  # 5000 -> "5000"
     PERCENT = "Percent"  # 90 -> "90"
     PERCENT_TO_RATIO = "PercentToRatio"  # 5 -> "0.05"
     SWITCH = "Switch"  # 0 -> "false", 1 -> "true"
@@ -45,7 +47,7 @@ class Conversion(enum.StrEnum):
         match self:
             case Conversion.SECONDS_TO_MILLISECONDS:
                 return str(number * 1000)
-            case Conversion.PERCENT:
+            case Conversion.MILLISECONDS | Conversion.PERCENT:
                 return str(number)
             case Conversion.PERCENT_TO_RATIO:
                 return format((Decimal(number) / 100).normalize(), "f")

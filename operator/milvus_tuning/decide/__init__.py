@@ -19,9 +19,11 @@ from milvus_tuning.api import AutomaticApproval, MilvusTuningSpec, Mode
 from milvus_tuning.decide.answers import changes_size
 from milvus_tuning.decide.context import build_context
 from milvus_tuning.decide.gates import closed_gate, closed_size_gate
+from milvus_tuning.decide.proposal import intent_digest
 from milvus_tuning.decide.reverts import with_reverts
+from milvus_tuning.decide.rollbacks import recent_rollbacks
 from milvus_tuning.decide.scaling import decide_size
-from milvus_tuning.decide.settings import setting_steps
+from milvus_tuning.decide.settings import declares_settings, setting_steps
 from milvus_tuning.decide.words import listed
 from milvus_tuning.plan import Decision, History, Operation, Reason, Rejection, Step, StepKind
 from milvus_tuning.snapshot import Snapshot
@@ -51,9 +53,10 @@ def _settings(
     spec: MilvusTuningSpec, snapshot: Snapshot, history: History, now: datetime, policy_uid: str
 ) -> Decision | None:
     taken = snapshot.owned_keys.get(policy_uid)
-    if (spec.load_balancing is None and not taken) or closed_gate(spec, snapshot) or _settings_failed(history, now):
+    if (not declares_settings(spec) and not taken) or closed_gate(spec, snapshot) or _settings_failed(history, now):
         return None
-    steps, _ = setting_steps(spec, snapshot, now, policy_uid)
+    rollbacks = recent_rollbacks(history.operations, intent_digest(spec), now)
+    steps, _ = setting_steps(spec, snapshot, now, policy_uid, rollbacks=rollbacks)
     if not steps:
         return None
     placement = any(step.kind in _PLACEMENT for step in steps)
@@ -89,13 +92,16 @@ def _size(spec: MilvusTuningSpec, snapshot: Snapshot, history: History, now: dat
 
 
 def _not_managed(spec: MilvusTuningSpec) -> Decision:
-    if spec.load_balancing is not None:
+    if declares_settings(spec):
         return Decision(
-            reason=Reason.STEADY, message="the declared settings need no change; queryNodes is not declared"
+            reason=Reason.STEADY,
+            message="nothing is to be written for the declared settings (status.config says how each stands); "
+            "queryNodes is not declared",
         )
     return Decision(
         reason=Reason.NOT_MANAGED,
-        message="neither queryNodes nor loadBalancing is declared: there is nothing that this object would change",
+        message="none of queryNodes, loadBalancing and consistency is declared: there is nothing that this object "
+        "would change",
     )
 
 

@@ -6,19 +6,21 @@ at once, and the next crash would apply it outside of any window. Effective mean
 declared value, in one spelling, under a root path that is proven, by a lever with evidence that it is read live.
 
 What this policy wrote and no longer declares is handed back. `placementOwner: Operator` is the key autoBalance under
-a lease; it is taken only where nobody else has set that key.
+a lease; it is taken only where nobody else has set that key. What was rolled back is not written again for a day, be
+it a value or its handing back (rollbacks.py): it would only be rolled back again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from milvus_tuning.api import MilvusTuningSpec, Mode, PlacementOwner
-from milvus_tuning.catalogue import Intent, Lever, find_lever, normalised, parse_version, stored_spelling
+from milvus_tuning.api import LoadBalancing, MilvusTuningSpec, Mode, PlacementOwner
+from milvus_tuning.catalogue import Intent, Lever, find_lever, levers_of, normalised, parse_version, stored_spelling
 from milvus_tuning.decide.guard import load_guard_objection
-from milvus_tuning.plan import SettingState, SettingStatus, Step, StepKind
+from milvus_tuning.decide.rollbacks import ended_at, rollback_of
+from milvus_tuning.plan import Operation, SettingState, SettingStatus, Step, StepKind
 from milvus_tuning.snapshot import EtcdSetting, OwnedKey, Snapshot
 
 PLACEMENT_LEASE_SECONDS = 300  # longer than a restart of ours, short enough that a forgotten balancer comes back soon
@@ -33,6 +35,7 @@ class _View:
     snapshot: Snapshot
     now: datetime
     owned: Mapping[str, OwnedKey]
+    rollbacks: Sequence[Operation]
     hindrance: str | None  # why nothing is written now, whatever the setting
 
     def stored(self, key: str) -> EtcdSetting | None:
@@ -76,23 +79,35 @@ class _Wish:
 
 
 def setting_steps(
-    spec: MilvusTuningSpec, snapshot: Snapshot, now: datetime, policy_uid: str, *, read_only: bool = False
+    spec: MilvusTuningSpec,
+    snapshot: Snapshot,
+    now: datetime,
+    policy_uid: str,
+    *,
+    rollbacks: Sequence[Operation] = (),
+    read_only: bool = False,
 ) -> tuple[tuple[Step, ...], tuple[SettingStatus, ...]]:
-    """The steps that the declared settings need, and how each stands. No steps where nothing may be written now."""
+    """The steps that the declared settings need, and how each stands. No steps where nothing may be written now.
+
+    rollbacks are the operations whose changes are not to be made again yet (`recent_rollbacks`).
+    """
     view = _View(
         snapshot=snapshot,
         now=now,
         owned=snapshot.owned_keys.get(policy_uid, {}),
+        rollbacks=rollbacks,
         hindrance=_hindrance(spec, snapshot, read_only=read_only),
     )
     outcomes = [_outcome(intent, number, view) for intent, number in _declared(spec)]
-    statuses = tuple(outcome.status for outcome in outcomes)
-    if view.hindrance is not None:
-        return (), statuses
-    claimed = {outcome.key for outcome in outcomes}
-    dropped = {key: owned for key, owned in view.owned.items() if key not in claimed}
+    handed_back, held = _dropped({outcome.key for outcome in outcomes}, view)
+    statuses = {status.intent: status for status in (*(outcome.status for outcome in outcomes), *held)}
     wanted = tuple(outcome.step for outcome in outcomes if outcome.step is not None)
-    return (*hand_back_steps(dropped, snapshot), *wanted), statuses
+    return (*handed_back, *wanted) if view.hindrance is None else (), tuple(statuses.values())
+
+
+def declares_settings(spec: MilvusTuningSpec) -> bool:
+    """Whether the spec has a part that settings are declared in."""
+    return spec.load_balancing is not None or spec.consistency is not None
 
 
 def hand_back_steps(record: Mapping[str, OwnedKey], snapshot: Snapshot) -> tuple[Step, ...]:
@@ -100,11 +115,40 @@ def hand_back_steps(record: Mapping[str, OwnedKey], snapshot: Snapshot) -> tuple
     return tuple(_hand_back(key, record[key], snapshot) for key in sorted(record))
 
 
+def _dropped(claimed: Container[str | None], view: _View) -> tuple[tuple[Step, ...], tuple[SettingStatus, ...]]:
+    """What is held and no longer declared: the steps that hand it back, and how what may not go back yet stands."""
+    steps = hand_back_steps({key: owned for key, owned in view.owned.items() if key not in claimed}, view.snapshot)
+    rollbacks = {str(step.action["key"]): rollback_of(step, view.rollbacks) for step in steps}
+    going = tuple(step for step in steps if rollbacks[str(step.action["key"])] is None)
+    return going, tuple(_held(key, rollback, view) for key, rollback in rollbacks.items() if rollback is not None)
+
+
+def _held(key: str, rollback: Operation, view: _View) -> SettingStatus:
+    stored = view.stored(key)
+    carried = (intent for intent in Intent if any(stored_spelling(lever.key) == key for lever in levers_of(intent)))
+    return SettingStatus(
+        intent=next(carried, key),
+        key=key,
+        desired=None,
+        effective=stored.value if stored else None,
+        source=IN_ETCD if stored else ELSEWHERE,
+        state=SettingState.NOT_APPLIED,
+        message=f"no longer declared; handing it back was {_rolled_back(rollback)}; it is tried again a day later",
+    )
+
+
+def _rolled_back(rollback: Operation) -> str:
+    return f"rolled back at {ended_at(rollback):%Y-%m-%dT%H:%M:%SZ}: {rollback.verdict_message}"
+
+
 def _declared(spec: MilvusTuningSpec) -> Iterator[tuple[Intent, int]]:
     """The declared intents as numbers; a switch is 0 or 1."""
-    balancing = spec.load_balancing
-    if balancing is None:
-        return
+    yield from _declared_balancing(spec.load_balancing or LoadBalancing())
+    if spec.consistency is not None and spec.consistency.staleness_milliseconds is not None:
+        yield Intent.STALENESS, spec.consistency.staleness_milliseconds
+
+
+def _declared_balancing(balancing: LoadBalancing) -> Iterator[tuple[Intent, int]]:
     if balancing.placement_owner is not None:
         yield Intent.PLACEMENT_OWNER, int(balancing.placement_owner is PlacementOwner.MILVUS)
     if balancing.balance_interval_seconds is not None:
@@ -221,6 +265,10 @@ def _placement_of_milvus(wish: _Wish, stored: EtcdSetting | None, view: _View) -
 
 def _applying(wish: _Wish, stored: EtcdSetting | None, view: _View, step: Step) -> _Outcome:
     change = f"{wish.key}: {stored.value if stored else 'unset'} -> {wish.desired}"
+    rollback = rollback_of(step, view.rollbacks)
+    if rollback is not None:
+        message = f"{_rolled_back(rollback)}; change the value to try again"
+        return _Outcome(status=wish.status(SettingState.NOT_APPLIED, message, stored), key=wish.key)
     if view.hindrance is not None:
         message = f"{view.hindrance}; would set {change}"
         return _Outcome(status=wish.status(SettingState.NOT_APPLIED, message, stored), key=wish.key)

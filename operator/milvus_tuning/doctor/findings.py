@@ -116,7 +116,7 @@ def _identity(snapshot: Snapshot) -> list[Check]:
 
 
 def _etcd(snapshot: Snapshot, spec: MilvusTuningSpec) -> list[Check]:
-    needed = spec.load_balancing is not None
+    needed = spec.load_balancing is not None or spec.consistency is not None
     problem = snapshot.problem(ProblemKind.ETCD_UNREACHABLE)
     if problem is not None:
         mend = _MENDS[problem.kind]
