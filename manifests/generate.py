@@ -19,7 +19,7 @@ from milvus_tuning import api, crd
 ROOT = Path(__file__).resolve().parent.parent
 CHART = ROOT / "charts" / "milvus-tuning-operator"
 CHART_CRD = CHART / "templates" / "crd.yaml"
-CRD = ROOT / "crds" / f"{api.GROUP}_{api.PLURAL}.yaml"
+CRDS = ROOT / "crds"
 INSTALL = ROOT / "manifests" / "install.yaml"
 REFERENCE = ROOT / "docs" / "reference" / "api.md"
 NAMESPACE = "milvus"
@@ -38,19 +38,21 @@ def main() -> int:
 
 def _files(helm: str) -> Iterator[tuple[Path, str]]:
     """Each file with its text; the chart's copy comes before the rendered chart, which contains it."""
-    yield CRD, crd.render()
+    for resource in crd.RESOURCES:
+        yield CRDS / f"{api.GROUP}_{resource.plural}.yaml", crd.render(resource)
     yield CHART_CRD, chart_template()
     yield REFERENCE, reference()
     yield INSTALL, _rendered_chart(helm)
 
 
 def chart_template() -> str:
-    """The CRD as a template: a release that has it upgrades it, and uninstalling the release keeps it."""
-    manifest = crd.manifest()
-    manifest["metadata"]["annotations"] = {"helm.sh/resource-policy": "keep"}
-    text = crd.to_yaml(manifest)
+    """The CRDs as a template: a release that has them upgrades them, and uninstalling the release keeps them."""
+    manifests = [crd.manifest(resource) for resource in crd.RESOURCES]
+    for manifest in manifests:
+        manifest["metadata"]["annotations"] = {"helm.sh/resource-policy": "keep"}
+    text = "---\n".join(crd.to_yaml(manifest) for manifest in manifests)
     if "{{" in text:
-        raise ValueError("the CRD holds {{, which Helm would read as its own")
+        raise ValueError("a CRD holds {{, which Helm would read as its own")
     return f"{crd.HEADER}{{{{- if .Values.crds.install }}}}\n{text}{{{{- end }}}}\n"
 
 

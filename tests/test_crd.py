@@ -1,4 +1,4 @@
-"""The CRD is structural, bounded and complete, whatever fields the API gains: properties over the whole schema."""
+"""The CRDs are structural, bounded and complete, whatever fields the API gains: properties over the whole schemas."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ ROOT = Path(__file__).resolve().parent.parent
 UNSTRUCTURAL = {"$ref", "$defs", "anyOf", "oneOf", "allOf", "const", "title", "propertyNames", "patternProperties"}
 
 
-def openapi() -> Schema:
-    schema: Schema = crd.manifest()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+def openapi(resource: crd.Resource = crd.POLICY) -> Schema:
+    schema: Schema = crd.manifest(resource)["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
     return schema
 
 
@@ -32,11 +32,12 @@ def walk(schema: Schema, path: str = "") -> Iterator[tuple[str, Schema]]:
             yield from walk(schema[keyword], f"{path}[]")
 
 
-def at(path: str) -> Schema:
-    return dict(walk(openapi()))[path]
+def at(path: str, resource: crd.Resource = crd.POLICY) -> Schema:
+    return dict(walk(openapi(resource)))[path]
 
 
-NODES = list(walk(openapi()))
+POLICY_NODES = list(walk(openapi()))
+NODES = [node for resource in crd.RESOURCES for node in walk(openapi(resource))]
 OURS = [(path, schema) for path, schema in NODES if path not in {".apiVersion", ".kind", ".metadata"}]
 
 
@@ -67,7 +68,7 @@ def test_each_list_map_and_string_has_a_maximum() -> None:
 
 
 def test_each_integer_of_the_spec_has_both_bounds_and_a_default_within_them() -> None:
-    integers = [(path, node) for path, node in NODES if path.startswith(".spec") and node["type"] == "integer"]
+    integers = [(path, node) for path, node in POLICY_NODES if path.startswith(".spec") and node["type"] == "integer"]
     assert len(integers) > 20
     for path, node in integers:
         assert node["minimum"] <= node.get("default", node["minimum"]) <= node["maximum"], path
@@ -75,7 +76,7 @@ def test_each_integer_of_the_spec_has_both_bounds_and_a_default_within_them() ->
 
 def test_each_map_list_names_keys_that_are_always_there() -> None:
     lists = [node for _, node in NODES if node.get("x-kubernetes-list-type") == "map"]
-    assert len(lists) == 3
+    assert len(lists) == 5
     assert all(set(node["x-kubernetes-list-map-keys"]) <= set(node["items"]["required"]) for node in lists)
 
 
@@ -112,7 +113,10 @@ def test_a_block_inside_a_declared_block_defaults_to_empty_so_that_its_own_defau
 @pytest.mark.parametrize(
     ("path", "expected"),
     [
-        (".spec.mode", {"type": "string", "enum": ["Observe", "Auto"], "default": "Observe"}),
+        (".spec.mode", {"type": "string", "enum": ["Observe", "Propose", "Auto"], "default": "Observe"}),
+        (".spec.approval.automatic.maxRisk", {"enum": ["Low", "Medium", "High"], "default": "Medium"}),
+        (".spec.maintenanceWindows", {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}),
+        (".spec.queryNodes.override.expiresAt", {"type": "string", "format": "date-time"}),
         (
             ".spec.queryNodes.scaleOut.capacityAbovePercent",
             {"type": "integer", "minimum": 1, "maximum": 100, "default": 80, "format": "int32"},
@@ -136,15 +140,37 @@ def test_a_field_reads_as(path: str, expected: Schema) -> None:
         (".spec.targetRef", "targetRef is immutable"),
         (".spec.queryNodes", "minCount must not be above maxCount"),
         (".spec.connections.prometheus.matchers", "each key must have at most 128 characters"),
+        (".spec.maintenanceWindows[]", "schedule must be five cron fields"),
+        (".spec.maintenanceWindows[]", "timeZone must be an IANA name"),
     ],
 )
 def test_a_rule_of_a_type_reaches_the_schema(path: str, message: str) -> None:
     assert any(rule["message"].startswith(message) for rule in at(path)["x-kubernetes-validations"])
 
 
-def test_printer_columns_show_fields_that_exist() -> None:
-    paths = {path for path, _ in NODES} | {".metadata.creationTimestamp"}
-    assert {column.json_path for column in api.PRINTER_COLUMNS} <= paths
+def test_the_change_of_a_plan_is_frozen_as_a_whole_and_always_there() -> None:
+    """A transition rule is not asked where its field appears or goes, so it stands above a field that is required."""
+    spec = at(".spec", crd.PLAN)
+    assert spec["required"] == ["change"]
+    assert [rule["rule"] for rule in spec["x-kubernetes-validations"]] == ["self.change == oldSelf.change"]
+
+
+@pytest.mark.parametrize("resource", crd.RESOURCES, ids=lambda resource: resource.kind)
+def test_printer_columns_show_fields_that_exist(resource: crd.Resource) -> None:
+    paths = {path for path, _ in walk(openapi(resource))} | {".metadata.creationTimestamp"}
+    assert {column.json_path for column in resource.columns} <= paths
+
+
+def test_the_two_kinds_share_a_group_and_a_category_and_no_name() -> None:
+    policy, plan = (crd.manifest(resource)["spec"] for resource in crd.RESOURCES)
+    assert (policy["group"], policy["names"]["categories"]) == (plan["group"], plan["names"]["categories"])
+    assert not set(_names(policy)) & set(_names(plan))
+    assert _names(plan) == ["MilvusTuningPlan", "MilvusTuningPlanList", "milvustuningplans", "milvustuningplan", "mvtp"]
+
+
+def _names(spec: Schema) -> list[str]:
+    names = spec["names"]
+    return [*(names[key] for key in ("kind", "listKind", "plural", "singular")), *names["shortNames"]]
 
 
 class UnboundedString(api.ApiModel):
@@ -201,7 +227,8 @@ def test_open_bounds_become_closed_ones_and_optional_means_not_required() -> Non
 def test_rendering_is_yaml_of_the_manifest_under_a_header_that_names_its_source() -> None:
     text = crd.render()
     assert text.startswith("# Generated by `make manifests`")
-    assert yaml.safe_load(text) == crd.manifest()
+    assert list(yaml.safe_load_all(text)) == [crd.manifest(resource) for resource in crd.RESOURCES]
+    assert yaml.safe_load(crd.render(crd.PLAN)) == crd.manifest(crd.PLAN)
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "manifests" / "examples").glob("*.yaml")), ids=lambda path: path.stem)

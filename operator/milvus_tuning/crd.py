@@ -1,4 +1,4 @@
-"""The API models as a CustomResourceDefinition: pydantic's JSON schema turned into a structural one.
+"""The API models as CustomResourceDefinitions: pydantic's JSON schema turned into a structural one.
 
 JSON Schema and structural OpenAPI v3 differ where it matters, and each difference has one rule here:
 
@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import yaml
@@ -53,9 +54,43 @@ KEPT_KEYWORDS = (
 REQUIRED_BOUND = {"string": "maxLength", "array": "maxItems"}
 
 
-def render() -> str:
-    """The CRD as YAML with a header that says where it comes from."""
-    return HEADER + to_yaml(manifest())
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Resource:
+    """One kind of the API: its names, what it is in a sentence, its models and the columns of `kubectl get`."""
+
+    kind: str
+    plural: str
+    short_name: str
+    description: str
+    spec: type[BaseModel]
+    status: type[BaseModel]
+    columns: tuple[api.PrinterColumn, ...]
+
+
+POLICY = Resource(
+    kind=api.KIND,
+    plural=api.PLURAL,
+    short_name=api.SHORT_NAME,
+    description="The wish that one Milvus cluster be kept fast, what the operator saw of it, decided and did.",
+    spec=api.MilvusTuningSpec,
+    status=api.MilvusTuningStatus,
+    columns=api.PRINTER_COLUMNS,
+)
+PLAN = Resource(
+    kind=api.PLAN_KIND,
+    plural=api.PLAN_PLURAL,
+    short_name=api.PLAN_SHORT_NAME,
+    description="One proposed, running or finished change of a Milvus cluster, made by the operator for a policy.",
+    spec=api.MilvusTuningPlanSpec,
+    status=api.MilvusTuningPlanStatus,
+    columns=api.PLAN_PRINTER_COLUMNS,
+)
+RESOURCES = (POLICY, PLAN)
+
+
+def render(*resources: Resource) -> str:
+    """The CRDs of these kinds (of both, where none is named) as YAML, with a header that says where they come from."""
+    return HEADER + "---\n".join(to_yaml(manifest(resource)) for resource in resources or RESOURCES)
 
 
 def to_yaml(document: Mapping[str, Any]) -> str:
@@ -65,36 +100,36 @@ def to_yaml(document: Mapping[str, Any]) -> str:
     return text
 
 
-def manifest() -> Schema:
-    """The CustomResourceDefinition of MilvusTuning."""
+def manifest(resource: Resource = POLICY) -> Schema:
+    """The CustomResourceDefinition of one kind."""
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{api.PLURAL}.{api.GROUP}"},
+        "metadata": {"name": f"{resource.plural}.{api.GROUP}"},
         "spec": {
             "group": api.GROUP,
             "names": {
-                "kind": api.KIND,
-                "listKind": f"{api.KIND}List",
-                "plural": api.PLURAL,
-                "singular": api.KIND.lower(),
-                "shortNames": [api.SHORT_NAME],
+                "kind": resource.kind,
+                "listKind": f"{resource.kind}List",
+                "plural": resource.plural,
+                "singular": resource.kind.lower(),
+                "shortNames": [resource.short_name],
                 "categories": [CATEGORY],
             },
             "scope": "Namespaced",
-            "versions": [_version()],
+            "versions": [_version(resource)],
         },
     }
 
 
-def _version() -> Schema:
+def _version(resource: Resource) -> Schema:
     return {
         "name": api.VERSION,
         "served": True,
         "storage": True,
         "subresources": {"status": {}},
-        "additionalPrinterColumns": [_printer_column(column) for column in api.PRINTER_COLUMNS],
-        "schema": {"openAPIV3Schema": _object_schema()},
+        "additionalPrinterColumns": [_printer_column(column) for column in resource.columns],
+        "schema": {"openAPIV3Schema": _object_schema(resource)},
     }
 
 
@@ -103,17 +138,17 @@ def _printer_column(column: api.PrinterColumn) -> Schema:
     return entry | ({"priority": column.priority} if column.priority else {})
 
 
-def _object_schema() -> Schema:
+def _object_schema(resource: Resource) -> Schema:
     return {
-        "description": "The wish that one Milvus cluster be kept fast, what the operator saw of it, decided and did.",
+        "description": resource.description,
         "type": "object",
         "required": ["spec"],
         "properties": {
             "apiVersion": {"type": "string"},
             "kind": {"type": "string"},
             "metadata": {"type": "object"},
-            "spec": structural_schema(api.MilvusTuningSpec),
-            "status": structural_schema(api.MilvusTuningStatus, with_defaults=False),
+            "spec": structural_schema(resource.spec),
+            "status": structural_schema(resource.status, with_defaults=False),
         },
     }
 

@@ -15,6 +15,7 @@ class Settings:
 
     namespaces: where MilvusTuning objects are watched (empty: everywhere). lease_seconds: how long a silent operator
     keeps the right to write; a successor waits that long. request_timeout_seconds bounds each single outside call.
+    plans_kept_count, plans_kept_days: finished plans of one MilvusTuning that stay; the first limit met counts.
     """
 
     namespaces: tuple[str, ...] = ()
@@ -27,6 +28,8 @@ class Settings:
     lease_seconds: int = 15
     http_port: int = 8080
     log_format: str = "json"
+    plans_kept_count: int = 20
+    plans_kept_days: int = 14
 
 
 def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
@@ -45,6 +48,8 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         lease_seconds=int(_number(values, "lease_seconds", default=defaults.lease_seconds)),
         http_port=int(_number(values, "http_port", default=defaults.http_port)),
         log_format=values.get("log_format", defaults.log_format),
+        plans_kept_count=int(_number(values, "plans_kept_count", default=defaults.plans_kept_count)),
+        plans_kept_days=int(_number(values, "plans_kept_days", default=defaults.plans_kept_days)),
     )
 
 

@@ -25,6 +25,7 @@ from tests.cluster.builds import clients
 ROOT = Path(__file__).resolve().parent.parent.parent
 CHART = ROOT / "charts" / "milvus-tuning-operator"
 COLLECTION = f"/apis/{api.GROUP}/{api.VERSION}/namespaces/{{namespace}}/{api.PLURAL}"
+PLANS = f"/apis/{api.GROUP}/{api.VERSION}/namespaces/{{namespace}}/{api.PLAN_PLURAL}"
 TOOLS = ("go", "apt-get", "dpkg-deb", "openssl", "setpriv")
 
 Object = dict[str, Any]
@@ -127,33 +128,39 @@ def helm(kubeconfig: Path) -> Callable[..., str]:
 
 @pytest.fixture(scope="module")
 def crd(server: Api) -> Object:
-    """The generated CRD, applied and established."""
-    manifest = yaml.safe_load((ROOT / "crds" / f"{api.GROUP}_{api.PLURAL}.yaml").read_text())
-    return apply_crd(server, manifest)
+    """The generated CRD of MilvusTuning, applied and established; that of its plans is there too."""
+    apply_crd(server, generated_crd(api.PLAN_PLURAL))
+    return apply_crd(server, generated_crd(api.PLURAL))
+
+
+def generated_crd(plural: str) -> Object:
+    """A CRD as `make manifests` wrote it."""
+    found: Object = yaml.safe_load((ROOT / "crds" / f"{api.GROUP}_{plural}.yaml").read_text())
+    return found
 
 
 def apply_crd(server: Api, manifest: Object) -> Object:
     """Apply a CRD by server-side apply and wait until the API server serves it."""
     path = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{manifest['metadata']['name']}"
     server.call("PATCH", path, manifest, fieldManager="test", force="true")
-    return wait_for_crd(server)
+    return wait_for_crd(server, manifest["spec"]["names"]["plural"])
 
 
-def wait_for_crd(server: Api) -> Object:
+def wait_for_crd(server: Api, plural: str = api.PLURAL) -> Object:
     """The CRD once it is established and its objects can be listed."""
-    path = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{api.PLURAL}.{api.GROUP}"
+    path = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{plural}.{api.GROUP}"
 
     def established() -> Object | None:
         crd: Object = server.call("GET", path)
         conditions = {entry["type"]: entry["status"] for entry in crd["status"]["conditions"] or []}
-        return crd if conditions.get("Established") == "True" and _served(server) else None
+        return crd if conditions.get("Established") == "True" and _served(server, plural) else None
 
     return eventually(established)
 
 
-def _served(server: Api) -> bool:
+def _served(server: Api, plural: str) -> bool:
     try:
-        server.call("GET", COLLECTION.format(namespace="default"))
+        server.call("GET", f"/apis/{api.GROUP}/{api.VERSION}/namespaces/default/{plural}")
     except Refused:
         return False
     return True
@@ -177,4 +184,29 @@ def a_tuning(spec: Object | None = None, *, name: str = "rag") -> Object:
         "kind": api.KIND,
         "metadata": {"name": name},
         "spec": {"targetRef": {"kind": "HelmRelease", "name": "my-release"}} | (spec or {}),
+    }
+
+
+def a_plan(name: str = "rag-0123456789", *, approval: Object | None = None) -> Object:
+    """A MilvusTuningPlan of one step, as the operator makes them."""
+    words = {"replicas": "3", "resourceVersion": None}
+    step = {"kind": "ScaleQueryNodes"} | dict.fromkeys(("precondition", "action", "verification", "undo"), words)
+    change = {
+        "policy": {"name": "rag", "uid": "0d7c", "generation": 1, "intentDigest": "a1"},
+        "target": "Deployment milvus/my-release-milvus-querynode",
+        "sequence": 1,
+        "reason": "ComputationAboveTarget",
+        "message": "2 -> 3 QueryNodes: computation 80 %",
+        "inputsDigest": "b2",
+        "steps": [step],
+        "predicted": {"nodeCountBefore": 2, "nodeCountAfter": 3},
+        "risk": {"level": "Medium", "reasons": ["a QueryNode more"]},
+        "proposedAt": "2026-01-02T03:04:05Z",
+        "expiresAt": "2026-01-02T04:04:05Z",
+    }
+    return {
+        "apiVersion": f"{api.GROUP}/{api.VERSION}",
+        "kind": api.PLAN_KIND,
+        "metadata": {"name": name},
+        "spec": {"change": change} | ({"approval": approval} if approval else {}),
     }

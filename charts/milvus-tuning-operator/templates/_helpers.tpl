@@ -10,6 +10,11 @@
 {{- .Values.serviceAccount.name | default (.Values.serviceAccount.create | ternary (include "operator.fullname" .) "default") -}}
 {{- end -}}
 
+{{- /* The name under which the API server knows the operator. */ -}}
+{{- define "operator.user" -}}
+system:serviceaccount:{{ .Release.Namespace }}:{{ include "operator.serviceAccountName" . }}
+{{- end -}}
+
 {{- define "operator.selectorLabels" -}}
 app.kubernetes.io/name: {{ .Chart.Name }}
 app.kubernetes.io/instance: {{ .Release.Name }}
@@ -26,5 +31,16 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- define "operator.namespaces" -}}
 {{- if not .Values.clusterWide -}}
 {{- .Values.watchNamespaces | default (list .Release.Namespace) | join "," -}}
+{{- end -}}
+{{- end -}}
+
+{{- /* The watched namespaces as a selector of an admission policy; nothing where all are watched. */ -}}
+{{- define "operator.namespaceSelector" -}}
+{{- if not .Values.clusterWide -}}
+namespaceSelector:
+  matchExpressions:
+    - key: kubernetes.io/metadata.name
+      operator: In
+      values: [{{ include "operator.namespaces" . | replace "," ", " }}]
 {{- end -}}
 {{- end -}}

@@ -1,6 +1,7 @@
 {{- /*
 What the operator may do in a namespace that it watches. Deployments themselves are only read: their size goes through the
-scale subresource, so no template, image or strategy can be changed. Nothing is ever deleted.
+scale subresource, so no template, image or strategy can be changed. Nothing is ever deleted but its own plans. The verb
+approve on plans is not here: the operator proposes and carries out, and who may say yes is for people to decide.
 */ -}}
 {{- define "operator.rules" -}}
 # The objects it serves: its own status, annotations and finalizer.
@@ -9,6 +10,13 @@ scale subresource, so no template, image or strategy can be changed. Nothing is 
   verbs: [get, list, watch, patch, update]
 - apiGroups: [milvustuning.io]
   resources: [milvustunings/status, milvustunings/finalizers]
+  verbs: [get, patch, update]
+# Its plans: what it proposes, their log, and those that are older than the time they are kept.
+- apiGroups: [milvustuning.io]
+  resources: [milvustuningplans]
+  verbs: [get, list, watch, create, patch, update, delete]
+- apiGroups: [milvustuning.io]
+  resources: [milvustuningplans/status]
   verbs: [get, patch, update]
 # Targets of kind HelmRelease.
 - apiGroups: [apps]

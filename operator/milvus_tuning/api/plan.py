@@ -20,7 +20,7 @@ Count = Annotated[int, Field(ge=0, le=2**53)]
 class PlanStep(ApiModel):
     """One change of the outside world with the four parts that make it safe to run and to interrupt."""
 
-    kind: Word
+    kind: Word = Field(description="What is done, such as ScaleQueryNodes.")
     precondition: Flat = Field(max_length=10, description="What must be true right before it.")
     action: Flat = Field(max_length=10, description="The absolute write.")
     verification: Flat = Field(max_length=10, description="What shows that it had its effect.")
@@ -30,26 +30,26 @@ class PlanStep(ApiModel):
 class PlanPolicy(ApiModel):
     """The MilvusTuning that the plan was made for."""
 
-    name: ObjectName
-    uid: Word
-    generation: int
+    name: ObjectName = Field(description="Its name, in the namespace of the plan.")
+    uid: Word = Field(description="Its uid: the plan of a deleted MilvusTuning is not one of its namesake.")
+    generation: int = Field(description="Its generation when the plan was made.")
     intent_digest: Word = Field(description="Of the parts of its spec that the change was decided from.")
 
 
 class PredictedEffect(ApiModel):
     """What the change is expected to do: estimates, and only where there is a ground for them."""
 
-    node_count_before: int | None = None
-    node_count_after: int | None = None
-    moved_segments: Count = 0
-    moved_rows: Count = 0
-    moved_bytes: Count | None = None
-    computation_percent_before: int | None = None
-    computation_percent_after: int | None = None
-    skew_percent_before: int | None = None
-    skew_percent_after: int | None = None
-    p99_milliseconds_before: int | None = None
-    p99_milliseconds_after: int | None = None
+    node_count_before: int | None = Field(default=None, description="QueryNodes now.")
+    node_count_after: int | None = Field(default=None, description="QueryNodes afterwards.")
+    moved_segments: Count = Field(default=0, description="Segments that go to another QueryNode.")
+    moved_rows: Count = Field(default=0, description="Rows of those segments.")
+    moved_bytes: Count | None = Field(default=None, description="Bytes of those segments.")
+    computation_percent_before: int | None = Field(default=None, description="Computation of the QueryNodes now.")
+    computation_percent_after: int | None = Field(default=None, description="Computation afterwards.")
+    skew_percent_before: int | None = Field(default=None, description="Busiest QueryNode above the mean now.")
+    skew_percent_after: int | None = Field(default=None, description="Busiest QueryNode above the mean afterwards.")
+    p99_milliseconds_before: int | None = Field(default=None, description="P99 of searches now.")
+    p99_milliseconds_after: int | None = Field(default=None, description="P99 of searches afterwards.")
     memory_headroom_percent: int | None = Field(default=None, description="Of the fullest QueryNode, afterwards.")
 
 
@@ -57,7 +57,7 @@ class PlanRisk(ApiModel):
     """How much can go wrong, and why."""
 
     level: MaxRisk
-    reasons: list[Text] = Field(max_length=10)
+    reasons: list[Text] = Field(max_length=10, description="Why it is of this level.")
 
 
 class PlanChange(ApiModel):
@@ -65,14 +65,14 @@ class PlanChange(ApiModel):
 
     policy: PlanPolicy
     target: Word = Field(description="The object that owns the QueryNodes.")
-    sequence: Annotated[int, Field(ge=1)]
-    reason: Word
-    message: Text
+    sequence: Annotated[int, Field(ge=1)] = Field(description="Counts the plans of one MilvusTuning.")
+    reason: Word = Field(description="Why, in one word that programs may rely on.")
+    message: Text = Field(description="What and why, in a sentence.")
     inputs_digest: Word = Field(description="Of the numbers that the decision was made from.")
-    steps: list[PlanStep] = Field(min_length=1, max_length=10)
+    steps: list[PlanStep] = Field(min_length=1, max_length=10, description="What is done, in this order.")
     predicted: PredictedEffect
     risk: PlanRisk
-    proposed_at: Timestamp
+    proposed_at: Timestamp = Field(description="When it was made.")
     expires_at: Timestamp = Field(description="When it has not begun by then it expires.")
 
 
@@ -91,7 +91,7 @@ class PlanApproval(ApiModel):
     by: Annotated[str, Field(max_length=253)] | None = Field(
         default=None, description="Who says it; where it is given the API server checks that it is the one who writes."
     )
-    reason: Annotated[str, Field(max_length=1024)] | None = None
+    reason: Annotated[str, Field(max_length=1024)] | None = Field(default=None, description="Why, for the record.")
 
 
 class MilvusTuningPlanSpec(ApiModel):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import enum
+import re
+from datetime import datetime
 from typing import Annotated, ClassVar, Self
 
 from pydantic import Field, model_validator
@@ -252,6 +254,13 @@ class Verification(ApiModel):
     )
 
 
+CRON = r"^[0-9A-Za-z*,/#-]+( +[0-9A-Za-z*,/#-]+){4}$"
+"""The shape of five cron fields; whether each is in its range, the operator says."""
+
+ZONE = r"^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+){0,2}$"
+"""The shape of a name of the IANA time zone database."""
+
+
 class WindowAction(enum.StrEnum):
     """What a maintenance window allows."""
 
@@ -267,7 +276,15 @@ class MaintenanceWindow(ApiModel):
     is open; a plan that a person approved waits for none.
     """
 
-    name: Annotated[str, Field(min_length=1, max_length=63)]
+    cel_rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            f"self.schedule.matches('{CRON}')",
+            "schedule must be five cron fields, minute hour day month weekday, such as 0 2 * * 6",
+        ),
+        Rule(f"self.timeZone.matches('{ZONE}')", "timeZone must be an IANA name, such as Europe/Berlin"),
+    )
+
+    name: Annotated[str, Field(min_length=1, max_length=63)] = Field(description="What status calls it.")
     schedule: Annotated[str, Field(min_length=9, max_length=128)] = Field(
         description="When it opens: five cron fields, minute hour day month weekday."
     )
@@ -277,14 +294,28 @@ class MaintenanceWindow(ApiModel):
     )
     allows: list[WindowAction] = Field(min_length=1, max_length=10, description="What may happen in it by itself.")
 
+    @model_validator(mode="after")
+    def _shapes(self) -> Self:
+        if not re.fullmatch(CRON, self.schedule):
+            raise ValueError("schedule must be five cron fields, minute hour day month weekday, such as 0 2 * * 6")
+        if not re.fullmatch(ZONE, self.time_zone):
+            raise ValueError("timeZone must be an IANA name, such as Europe/Berlin")
+        return self
+
 
 class ManualOverride(ApiModel):
     """A number of QueryNodes set by hand for a time; the rules are silent until it expires."""
 
     count: NodeCount = Field(description="QueryNodes to have meanwhile; minCount and maxCount do not bind it.")
     expires_at: Annotated[str, Field(max_length=64, json_schema_extra={"format": "date-time"})] = Field(
-        description="RFC 3339 time from which the rules count again."
+        description="RFC 3339 time with its zone, such as 2026-01-02T15:04:05Z, from which the rules count again."
     )
+
+    @model_validator(mode="after")
+    def _time(self) -> Self:
+        if datetime.fromisoformat(self.expires_at.upper()).tzinfo is None:
+            raise ValueError("expiresAt must name its zone, such as 2026-01-02T15:04:05Z")
+        return self
 
 
 class Consistency(ApiModel):
@@ -321,7 +352,10 @@ class MilvusTuningSpec(ApiModel):
     approval: Approval | None = None
     verification: Verification | None = None
     maintenance_windows: list[MaintenanceWindow] | None = Field(
-        default=None, max_length=10, json_schema_extra={"x-list-map-keys": ["name"]}
+        default=None,
+        max_length=10,
+        json_schema_extra={"x-list-map-keys": ["name"]},
+        description="When what they name may happen by itself; without any, nothing is bound to a time.",
     )
 
     cel_rules: ClassVar[tuple[Rule, ...]] = (
@@ -330,6 +364,13 @@ class MilvusTuningSpec(ApiModel):
             "queryNodes needs connections.prometheus: the number of QueryNodes is decided from its series",
         ),
     )
+
+    @model_validator(mode="after")
+    def _names(self) -> Self:
+        names = [window.name for window in self.maintenance_windows or ()]
+        if len(names) != len(set(names)):
+            raise ValueError("maintenanceWindows must have different names")
+        return self
 
     @model_validator(mode="after")
     def _measured(self) -> Self:

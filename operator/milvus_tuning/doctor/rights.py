@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from milvus_tuning.api import GROUP, PLURAL, MilvusTuningSpec, Mode, TargetKind
+from milvus_tuning.api import GROUP, PLAN_PLURAL, PLURAL, MilvusTuningSpec, Mode, TargetKind
 from milvus_tuning.clients.kube import KubeReader
 from milvus_tuning.doctor.check import Check, failure, ok, warning
 
@@ -24,8 +24,12 @@ def _milvus(spec: MilvusTuningSpec) -> bool:
     return spec.target_ref.kind is TargetKind.MILVUS
 
 
+def _proposing(spec: MilvusTuningSpec) -> bool:
+    return spec.mode is not Mode.OBSERVE
+
+
 def _acting(spec: MilvusTuningSpec) -> bool:
-    return spec.mode is Mode.AUTO and spec.query_nodes is not None
+    return _proposing(spec) and spec.query_nodes is not None
 
 
 def _acting_on_helm(spec: MilvusTuningSpec) -> bool:
@@ -64,6 +68,21 @@ READ = ("get", "list")
 RIGHTS = (
     Right(group=GROUP, resource=PLURAL, verbs=("get", "list", "watch", "patch"), purpose="the objects it serves"),
     Right(group=GROUP, resource=f"{PLURAL}/status", verbs=("patch", "update"), purpose="their status"),
+    Right(group=GROUP, resource=PLAN_PLURAL, verbs=("get", "list", "watch", "delete"), purpose="its plans"),
+    Right(
+        group=GROUP,
+        resource=PLAN_PLURAL,
+        verbs=("create", "patch", "update"),
+        purpose="proposing plans",
+        needed=_proposing,
+    ),
+    Right(
+        group=GROUP,
+        resource=f"{PLAN_PLURAL}/status",
+        verbs=("get", "patch", "update"),
+        purpose="the log of its plans",
+        needed=_proposing,
+    ),
     Right(group="apps", resource="deployments", verbs=READ, purpose="the QueryNode Deployment"),
     Right(group="apps", resource="replicasets", verbs=("list",), purpose="which pods are whose, and rollouts"),
     Right(group="", resource="pods", verbs=READ, purpose="QueryNodes"),
