@@ -6,9 +6,12 @@ call relies on must be in the API server before the call is made.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
 
+import urllib3
 from kubernetes.client import ApiClient, ApiException, CustomObjectsApi
 from pydantic import ValidationError
 
@@ -40,6 +43,17 @@ class StoredTuning:
     unreadable_operation: dict[str, Any] | None = None  # of another version, in fields unknown here: never written over
 
 
+@contextmanager
+def read_errors(what: str) -> Iterator[None]:
+    """Turn trouble with the API server into an ObserveError that says what was read."""
+    try:
+        yield
+    except ApiException as error:
+        raise ObserveError(f"{what}: HTTP {error.status} {error.reason}") from error
+    except urllib3.exceptions.HTTPError as error:
+        raise ObserveError(f"{what}: {error}") from error
+
+
 class TuningStore:
     """The MilvusTuning objects of the API server."""
 
@@ -49,29 +63,30 @@ class TuningStore:
 
     def read(self, reference: Reference) -> StoredTuning | None:
         """The object now, or None when it, or this very uid of it, is gone."""
-        try:
-            answer = self._api.get_namespaced_custom_object(
-                GROUP,
-                VERSION,
-                reference.namespace,
-                PLURAL,
-                reference.name,
-                _request_timeout=self._timeout_seconds,
-            )
-        except ApiException as error:
-            if error.status == _NOT_FOUND:
-                return None
-            raise ObserveError(
-                f"reading MilvusTuning {reference.namespace}/{reference.name}: {error.reason}"
-            ) from error
+        with read_errors(f"reading MilvusTuning {reference.namespace}/{reference.name}"):
+            try:
+                answer = self._api.get_namespaced_custom_object(
+                    GROUP,
+                    VERSION,
+                    reference.namespace,
+                    PLURAL,
+                    reference.name,
+                    _request_timeout=self._timeout_seconds,
+                )
+            except ApiException as error:
+                if error.status == _NOT_FOUND:
+                    return None
+                raise
         stored = _stored(cast("dict[str, Any]", answer))
         return stored if stored.reference.uid == reference.uid else None
 
     def older_rival(self, stored: StoredTuning) -> str | None:
         """The name of an older MilvusTuning with the same target, or None. Of two, the older has the say."""
-        answer = self._api.list_namespaced_custom_object(
-            GROUP, VERSION, stored.reference.namespace, PLURAL, _request_timeout=self._timeout_seconds
-        )
+        namespace = stored.reference.namespace
+        with read_errors(f"reading the MilvusTunings of namespace {namespace}"):
+            answer = self._api.list_namespaced_custom_object(
+                GROUP, VERSION, namespace, PLURAL, _request_timeout=self._timeout_seconds
+            )
         mine = _seniority(stored.body)
         rivals = [
             body["metadata"]["name"]
@@ -95,6 +110,8 @@ class TuningStore:
             except ApiException as error:
                 if error.status != _CONFLICT:
                     raise ApplyError(f"writing status: {error.reason}: {error.body}", retryable=True) from error
+            except urllib3.exceptions.HTTPError as error:
+                raise ApplyError(f"writing status: {error}", retryable=True) from error
             current = self.read(stored.reference)
         name = f"{stored.reference.namespace}/{stored.reference.name}"
         raise ApplyError(f"writing status of {name}: the object changed meanwhile", retryable=True)

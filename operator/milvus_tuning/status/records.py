@@ -25,6 +25,7 @@ INTEGER_PARAMETERS = frozenset(
         "leastRows",
     }
 )
+TEXT_LENGTH = 2048  # of `api.Text`
 TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 
 
@@ -38,19 +39,29 @@ def parse_time(text: str) -> datetime:
     return datetime.fromisoformat(text).astimezone(UTC)
 
 
+def time_or_none(moment: datetime | None) -> str | None:
+    """`format_time`, where there is a time."""
+    return None if moment is None else format_time(moment)
+
+
+def parse_time_or_none(text: str | None) -> datetime | None:
+    """`parse_time`, where there is a time."""
+    return parse_time(text) if text else None
+
+
 def operation_to_status(operation: Operation) -> OperationStatus:
     """The form that is stored in `status.operation` and `status.history`."""
     return OperationStatus(
         id=operation.operation_id,
         reason=operation.reason,
-        message=operation.message[:2048],
+        message=operation.message[:TEXT_LENGTH],
         started_at=format_time(operation.started_at),
-        finished_at=_time_or_none(operation.finished_at),
+        finished_at=time_or_none(operation.finished_at),
         outcome=operation.outcome,
-        outcome_message=operation.outcome_message[:2048] or None,
-        steps=[_step_to_status(record) for record in operation.steps],
+        outcome_message=operation.outcome_message[:TEXT_LENGTH] or None,
+        steps=[step_to_status(record) for record in operation.steps],
         verdict=operation.verdict,
-        verdict_message=operation.verdict_message[:2048] or None,
+        verdict_message=operation.verdict_message[:TEXT_LENGTH] or None,
         intent_digest=operation.intent_digest,
     )
 
@@ -62,59 +73,59 @@ def operation_from_status(stored: OperationStatus) -> Operation:
         reason=Reason(stored.reason),
         message=stored.message,
         started_at=parse_time(stored.started_at),
-        finished_at=parse_time(stored.finished_at) if stored.finished_at else None,
+        finished_at=parse_time_or_none(stored.finished_at),
         outcome=Reason(stored.outcome) if stored.outcome else None,
         outcome_message=stored.outcome_message or "",
-        steps=tuple(_step_from_status(step) for step in stored.steps),
+        steps=tuple(step_from_status(step) for step in stored.steps),
         verdict=Verdict(stored.verdict) if stored.verdict else None,
         verdict_message=stored.verdict_message or "",
         intent_digest=stored.intent_digest,
     )
 
 
-def _step_to_status(record: StepRecord) -> StepStatus:
+def step_to_status(record: StepRecord) -> StepStatus:
+    """The stored form of a step and its course."""
     step = record.step
     return StepStatus(
         kind=step.kind,
         state=record.state,
-        precondition=_flat(step.precondition),
-        action=_flat(step.action),
-        verification=_flat(step.verification),
-        undo=_flat(step.undo),
-        intended_at=_time_or_none(record.intended_at),
-        finished_at=_time_or_none(record.finished_at),
-        message=record.message[:2048],
+        precondition=to_flat(step.precondition),
+        action=to_flat(step.action),
+        verification=to_flat(step.verification),
+        undo=to_flat(step.undo),
+        intended_at=time_or_none(record.intended_at),
+        finished_at=time_or_none(record.finished_at),
+        message=record.message[:TEXT_LENGTH],
     )
 
 
-def _step_from_status(stored: StepStatus) -> StepRecord:
+def step_from_status(stored: StepStatus) -> StepRecord:
+    """The step that was stored. Raises ValueError where a stored word is not one of ours."""
     step = Step(
         kind=StepKind(stored.kind),
-        precondition=_parameters(stored.precondition),
-        action=_parameters(stored.action),
-        verification=_parameters(stored.verification),
-        undo=_parameters(stored.undo),
+        precondition=from_flat(stored.precondition),
+        action=from_flat(stored.action),
+        verification=from_flat(stored.verification),
+        undo=from_flat(stored.undo),
     )
     return StepRecord(
         step=step,
         state=StepState(stored.state),
-        intended_at=parse_time(stored.intended_at) if stored.intended_at else None,
-        finished_at=parse_time(stored.finished_at) if stored.finished_at else None,
+        intended_at=parse_time_or_none(stored.intended_at),
+        finished_at=parse_time_or_none(stored.finished_at),
         message=stored.message,
     )
 
 
-def _flat(parameters: Parameters) -> dict[str, str | None]:
+def to_flat(parameters: Parameters) -> dict[str, str | None]:
+    """One part of a step as the flat map of text that is stored."""
     return {name: None if value is None else str(value) for name, value in parameters.items()}
 
 
-def _parameters(stored: Mapping[str, str | None] | None) -> Parameters:
+def from_flat(stored: Mapping[str, str | None] | None) -> Parameters:
+    """The reverse of `to_flat`."""
     return {name: _parameter(name, value) for name, value in (stored or {}).items()}
 
 
 def _parameter(name: str, value: str | None) -> str | int | None:
     return int(value) if value is not None and name in INTEGER_PARAMETERS else value
-
-
-def _time_or_none(moment: datetime | None) -> str | None:
-    return None if moment is None else format_time(moment)
