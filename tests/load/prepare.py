@@ -24,6 +24,7 @@ MARK = "search load test data "
 MAX_MESSAGE_BYTES = 8_000_000  # below Kafka's limit of 10 MB, which holds for one shard's part of an insert
 FLOAT_BYTES = 4
 LOADED_TIMEOUT_SECONDS = 300
+CONSISTENCY_LEVEL = "Bounded"  # that of most installs, and of the searches here, which name none of their own
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -106,7 +107,13 @@ def _make(client: MilvusClient, collection: str, dataset: Dataset) -> None:
     schema.add_field("id", DataType.INT64, is_primary=True)
     schema.add_field("vector", DataType.FLOAT_VECTOR, dim=dataset.dim)
     properties = {"collection.autocompaction.enabled": "false"}
-    client.create_collection(collection, schema=schema, num_shards=dataset.shards, properties=properties)
+    client.create_collection(
+        collection,
+        schema=schema,
+        num_shards=dataset.shards,
+        consistency_level=CONSISTENCY_LEVEL,
+        properties=properties,
+    )
     draw = np.random.default_rng(dataset.seed)
     for batch in range(dataset.batches):
         vectors = draw.standard_normal((dataset.batch_rows, dataset.dim), dtype=np.float32)
