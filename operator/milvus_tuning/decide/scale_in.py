@@ -31,9 +31,10 @@ from datetime import UTC, datetime
 
 from milvus_tuning.decide.context import Context
 from milvus_tuning.decide.load import NodeLoad
+from milvus_tuning.decide.steps import segments_held_by
 from milvus_tuning.decide.words import percent, seconds, size
 from milvus_tuning.plan import Reason, Rejection
-from milvus_tuning.snapshot import QueryNode, Replica, SegmentState
+from milvus_tuning.snapshot import QueryNode, Replica
 
 LEAST_DRAIN_SECONDS = 60.0
 HANDOVER_SECONDS = 20.0
@@ -148,18 +149,10 @@ def _removal(context: Context, candidate: _Candidate) -> Removal:
     return Removal(
         victim=candidate.node,
         moved_bytes=moved_bytes,
-        moved_rows=_rows(context, candidate.node),
+        moved_rows=sum(segment.rows for segment in segments_held_by(candidate.node, context.snapshot)),
         drain_seconds=estimated_drain_seconds(moved_bytes, context.rules.scale_in.load_bytes_per_second),
         computation_after=_computation_after(context),
         capacity_after=_capacity_after(candidate),
-    )
-
-
-def _rows(context: Context, node: QueryNode) -> int:
-    return sum(
-        segment.rows
-        for segment in context.snapshot.segments
-        if segment.state is SegmentState.SEALED and node.node_id in segment.node_ids
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from milvus_tuning.api import QueryNodes
 from milvus_tuning.plan import Step, StepKind
-from milvus_tuning.snapshot import QueryNode, Replica, SegmentState, Snapshot
+from milvus_tuning.snapshot import QueryNode, Replica, Segment, SegmentState, Snapshot
 
 VICTIM_COST_BELOW_OTHERS = 1000  # far enough below to be no accident
 _LOWEST_COST = -(2**31)  # pod-deletion-cost is an int32
@@ -30,15 +30,31 @@ def scale_in_steps(rules: QueryNodes, snapshot: Snapshot, victim: QueryNode, *, 
     return (_drain(snapshot, victim), _scale(before=before, after=before - 1, verification=verification))
 
 
-def served_rows(snapshot: Snapshot) -> int:
-    """Sealed rows served by members, each counted once per in-memory replica that has them."""
+def served_segments(snapshot: Snapshot) -> tuple[Segment, ...]:
+    """Sealed segments served by members, each once per in-memory replica that has it."""
     members = {node.node_id for node in snapshot.members}
     replicas = _by_collection(snapshot.replicas)
-    return sum(
-        segment.rows
-        * min(len(members.intersection(segment.node_ids)), len(replicas.get(segment.collection_id, ())) or 1)
+    return tuple(
+        segment
         for segment in snapshot.segments
         if segment.state is SegmentState.SEALED
+        for _ in range(
+            min(len(members.intersection(segment.node_ids)), len(replicas.get(segment.collection_id, ())) or 1)
+        )
+    )
+
+
+def served_rows(snapshot: Snapshot) -> int:
+    """Sealed rows served by members, each counted once per in-memory replica that has them."""
+    return sum(segment.rows for segment in served_segments(snapshot))
+
+
+def segments_held_by(node: QueryNode, snapshot: Snapshot) -> tuple[Segment, ...]:
+    """Sealed segments that this node serves."""
+    return tuple(
+        segment
+        for segment in snapshot.segments
+        if segment.state is SegmentState.SEALED and node.node_id in segment.node_ids
     )
 
 

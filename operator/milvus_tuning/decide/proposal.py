@@ -1,0 +1,257 @@
+"""From a decision to a plan, and when a plan that waits is no longer the one to run.
+
+A plan is named after its policy and ten hex characters of a digest over its steps, the policy's UID and generation, and
+a sequence number: the same change proposed again is another plan, and the noise of the measurements makes none.
+
+It is stale when what it was decided from is not so any more: the declared intent, the values its steps start from, the
+node it takes away, or the wish itself. A decision that could not be made (frozen, numbers missing, paused, resting)
+says nothing against a plan: it waits. `WANTS_NONE` names the reasons that do.
+
+Example: a plan to go from 2 to 3 QueryNodes waits. Prometheus is away: it waits on. Somebody sets 3: stale. The load
+falls and the decision is Steady: stale. The decision wants 4 now: stale, and a plan for 4 is proposed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from milvus_tuning.api import Approval, MilvusTuningSpec, Mode
+from milvus_tuning.catalogue import normalised
+from milvus_tuning.decide.gates import closed_gate
+from milvus_tuning.decide.load import cluster_load
+from milvus_tuning.decide.prediction import predict
+from milvus_tuning.decide.pressure import below
+from milvus_tuning.decide.readback import KEY_STEPS, Sight, integer, look
+from milvus_tuning.decide.risk import risk_of
+from milvus_tuning.decide.settings import setting_steps
+from milvus_tuning.plan import Change, Decision, Parameters, Plan, Reason, Signal, Step, StepKind
+from milvus_tuning.snapshot import Snapshot
+
+MOST_NAME_CHARACTERS = 253  # a DNS subdomain, RFC 1123, as Kubernetes names objects
+NAME_DIGEST_CHARACTERS = 10
+DIGEST_CHARACTERS = 16
+SIGNIFICANT_DIGITS = 3
+
+# Parts of the spec that say what may be done with a change, and when, but not which change.
+_NO_INTENT = frozenset({"mode", "paused", "approval", "verification", "maintenance_windows"})
+
+# Reasons of a decision without steps that was made with full sight and wants no change of size. Each other reason says
+# nothing against a plan: the decision was not made, was made and withheld, or waits for a window or a rest.
+WANTS_NONE = frozenset(
+    {
+        Reason.STEADY,
+        Reason.WITHIN_TOLERANCE,
+        Reason.NOT_MANAGED,
+        Reason.AT_MINIMUM,
+        Reason.AT_MAXIMUM,
+        Reason.SKEW_NOT_CAPACITY,
+        Reason.REPLICA_MULTIPLE,
+        Reason.WOULD_NOT_FIT,
+        Reason.WOULD_NOT_FIT_WITH_NODE_LOST,
+        Reason.WOULD_OVERLOAD,
+        Reason.REPLICA_NEEDS_NODES,
+        Reason.GRACE_PERIOD_TOO_SHORT,
+        Reason.NO_VICTIM,
+    }
+)
+
+
+# -- digests and names ------------------------------------------------------------------------------------------------
+
+
+def intent_digest(spec: MilvusTuningSpec) -> str:
+    """Of the parts of the spec that a change is decided from, defaults included; what is unset counts as absent."""
+    return _digest(spec.model_dump(mode="json", by_alias=True, exclude=set(_NO_INTENT), exclude_none=True))
+
+
+def inputs_digest(decision: Decision) -> str:
+    """Of the numbers that the decision was made from, fractions to three significant digits."""
+    return _digest({name: _rounded(value) for name, value in decision.inputs.items()})
+
+
+def steps_digest(steps: Sequence[Step]) -> str:
+    """Of the steps with all their parts; the same for numbers and for the text they are stored as."""
+    return _digest(
+        [
+            [step.kind, *(_as_text(part) for part in (step.precondition, step.action, step.verification, step.undo))]
+            for step in steps
+        ]
+    )
+
+
+def plan_name(policy_name: str, *, steps: Sequence[Step], policy_uid: str, generation: int, sequence: int) -> str:
+    """The policy's name, cut where the whole would be too long, and ten hex characters of the digest."""
+    digest = _digest([steps_digest(steps), policy_uid, generation, sequence])[:NAME_DIGEST_CHARACTERS]
+    room = MOST_NAME_CHARACTERS - NAME_DIGEST_CHARACTERS - 1
+    return f"{policy_name[:room].rstrip('-.')}-{digest}"
+
+
+def _digest(value: object) -> str:
+    """The first 16 hex characters of the SHA-256 of the canonical JSON: sorted keys, no blanks, ASCII."""
+    canonical = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()[:DIGEST_CHARACTERS]
+
+
+def _rounded(value: float | int | str | None) -> float | int | str | None:
+    return float(f"{value:.{SIGNIFICANT_DIGITS}g}") if isinstance(value, float) else value
+
+
+def _as_text(part: Parameters) -> dict[str, str | None]:
+    return {name: _text(value) for name, value in part.items()}
+
+
+def _text(value: str | int | None) -> str | None:
+    return None if value is None else str(value)
+
+
+# -- what a change aims at --------------------------------------------------------------------------------------------
+
+
+def same_change(left: Sequence[Step], right: Sequence[Step]) -> bool:
+    """Whether both aim at the same thing: equal kinds in order, counts, keys and values. Who leaves may differ."""
+    return [_aim(step) for step in left] == [_aim(step) for step in right]
+
+
+def _aim(step: Step) -> tuple[StepKind, str | int | None, str | int | None]:
+    """What a step is for, whether its numbers are numbers or the text they are stored as."""
+    if step.kind is StepKind.SCALE_QUERY_NODES:
+        return step.kind, integer(step.precondition, "desiredCount"), integer(step.action, "count")
+    if step.kind is StepKind.DRAIN_QUERY_NODE:
+        return step.kind, None, None
+    return step.kind, normalised(str(step.action.get("key"))), _text(step.action.get("value"))
+
+
+# -- proposing --------------------------------------------------------------------------------------------------------
+
+
+def propose(
+    decision: Decision,
+    *,
+    spec: MilvusTuningSpec,
+    snapshot: Snapshot,
+    signal: Signal,
+    policy_name: str,
+    policy_uid: str,
+    generation: int,
+    sequence: int,
+    now: datetime,
+) -> Plan:
+    """The plan that carries out the decision, times in whole seconds as they are stored.
+
+    Raises ValueError for a decision without steps, or without the owner of the QueryNodes: neither is to be proposed.
+    """
+    if not decision.steps:
+        raise ValueError(f"a decision without steps makes no plan: {decision.reason}")
+    at, risk = now.replace(microsecond=0), risk_of(decision.steps)
+    change = Change(
+        policy_name=policy_name,
+        policy_uid=policy_uid,
+        policy_generation=generation,
+        intent_digest=intent_digest(spec),
+        inputs_digest=inputs_digest(decision),
+        target=_target(snapshot),
+        sequence=sequence,
+        reason=decision.reason,
+        message=decision.message,
+        steps=decision.steps,
+        risk=risk[0],
+        risk_reasons=risk[1],
+        prediction=predict(decision.steps, snapshot, signal, now),
+        proposed_at=at,
+        expires_at=at + timedelta(minutes=(spec.approval or Approval()).expiry_minutes),
+    )
+    name = plan_name(policy_name, steps=decision.steps, policy_uid=policy_uid, generation=generation, sequence=sequence)
+    return Plan(name=name, change=change)
+
+
+def _target(snapshot: Snapshot) -> str:
+    workload = snapshot.workload
+    if workload is None:
+        raise ValueError("a plan needs the owner of the QueryNodes, and the snapshot has none")
+    return f"{workload.kind} {workload.namespace}/{workload.name}"
+
+
+# -- staleness --------------------------------------------------------------------------------------------------------
+
+
+def staleness(plan: Plan, spec: MilvusTuningSpec, snapshot: Snapshot, decision: Decision | None) -> str | None:
+    """Why a plan that has not begun is no longer the one to run, or None. decision: what is wanted now, if decided."""
+    if plan.change.intent_digest != intent_digest(spec):
+        return "what the policy declares has changed since it was proposed"
+    moved_on = _moved_on(plan.change.steps, snapshot)
+    if moved_on is not None or decision is None:
+        return moved_on
+    if decision.steps:
+        if same_change(plan.change.steps, decision.steps):
+            return None
+        return f"another change is called for now: {decision.message}"
+    if any(step.kind in KEY_STEPS for step in plan.change.steps):
+        return _setting_not_wanted(plan.change, spec, snapshot)
+    return _size_not_wanted(plan.change, spec, snapshot, decision)
+
+
+def _moved_on(steps: Sequence[Step], snapshot: Snapshot) -> str | None:
+    """What stands against a precondition, read afresh; what cannot be read is no reason.
+
+    All steps are looked at, since no step of a plan changes what another one starts from: half a plan is not begun.
+    """
+    for step in steps:
+        view = look(step, snapshot)
+        if view.sight is Sight.FOREIGN:
+            return view.message
+        if view.sight is Sight.AFTER and _is_done_by_its_write(step):
+            return f"somebody did it already: {view.message}"
+    return None
+
+
+def _is_done_by_its_write(step: Step) -> bool:
+    """Whether the value in place leaves nothing to do.
+
+    A mark that is there already takes no node away. A key whose value is to stay is handed back: what is settled is
+    the record beside it.
+    """
+    if step.kind is StepKind.DRAIN_QUERY_NODE:
+        return False
+    return step.kind not in KEY_STEPS or _text(step.precondition.get("value")) != _text(step.action.get("value"))
+
+
+def _setting_not_wanted(change: Change, spec: MilvusTuningSpec, snapshot: Snapshot) -> str | None:
+    """Judged from etcd and the version, whether or not it may be written now: the decision speaks of the size then."""
+    readable = snapshot.settings_readable and snapshot.etcd_root_path is not None
+    if not readable or closed_gate(spec, snapshot) is not None:
+        return None
+    allowed = spec.model_copy(update={"mode": Mode.AUTO, "paused": False})
+    steps, statuses = setting_steps(allowed, snapshot, snapshot.taken_at, change.policy_uid)
+    if steps:
+        return None
+    notes = "; ".join(f"{status.intent} {status.state}: {status.message}" for status in statuses)
+    return f"the declared settings call for no write any more{f' ({notes})' if notes else ''}"
+
+
+def _size_not_wanted(change: Change, spec: MilvusTuningSpec, snapshot: Snapshot, decision: Decision) -> str | None:
+    if decision.reason in WANTS_NONE:
+        return f"no change is called for any more: {decision.message}"
+    if decision.reason is Reason.STABILIZING and _takes_node(change) and _load_rose(spec, snapshot):
+        return f"the load rose: {decision.message}"
+    override = spec.query_nodes.override if spec.query_nodes else None
+    if change.reason is not Reason.MANUAL_OVERRIDE or override is None:
+        return None
+    over = snapshot.taken_at >= datetime.fromisoformat(override.expires_at)
+    return f"the override that it was made for expired at {override.expires_at}" if over else None
+
+
+def _takes_node(change: Change) -> bool:
+    return any(step.kind is StepKind.DRAIN_QUERY_NODE for step in change.steps)
+
+
+def _load_rose(spec: MilvusTuningSpec, snapshot: Snapshot) -> bool:
+    """Whether a signal is not below its threshold for a scale-in now; what is not measured is not known to be."""
+    if spec.query_nodes is None:
+        return False
+    rules, seen = spec.query_nodes.scale_in, cluster_load(snapshot, snapshot.taken_at).signal
+    capacity = below(seen.capacity_ratio, seen.capacity_coverage, rules.capacity_below_percent / 100)
+    computation = below(seen.computation_ratio, seen.computation_coverage, rules.computation_below_percent / 100)
+    return capacity is False or computation is False

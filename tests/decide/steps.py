@@ -1,0 +1,52 @@
+"""Steps as a decision makes them, for the tests of what is made of steps."""
+
+from __future__ import annotations
+
+from milvus_tuning.plan import Step, StepKind
+
+PLACEMENT_KEY = "querycoord.autobalance"
+INTERVAL_KEY = "querycoord.autobalanceinterval"
+
+
+def a_scale(before: int | str, after: int | str, **verification: str | int | None) -> Step:
+    """From so many QueryNodes to so many; text where the numbers come from the stored form."""
+    return Step(
+        kind=StepKind.SCALE_QUERY_NODES,
+        precondition={"desiredCount": before},
+        action={"count": after},
+        verification={"servingCount": after, "deadlineSeconds": 900, **verification},
+        undo={"count": before},
+    )
+
+
+def a_drain(pod: str = "qn-2", *, grace: int = 1800) -> Step:
+    """The mark on the pod that leaves."""
+    return Step(
+        kind=StepKind.DRAIN_QUERY_NODE,
+        precondition={"pod": pod, "podUid": f"uid-of-{pod}", "gracePeriodSeconds": grace},
+        action={"pod": pod, "deletionCost": -1000},
+        verification={"pod": pod, "deletionCost": -1000},
+        undo={"pod": pod, "deletionCost": None},
+    )
+
+
+def a_scale_in(before: int = 3, pod: str = "qn-2") -> tuple[Step, Step]:
+    """One QueryNode less: the mark, then the count."""
+    return a_drain(pod), a_scale(before, before - 1, pod=pod, podUid=f"uid-of-{pod}")
+
+
+def a_key(
+    key: str = INTERVAL_KEY,
+    *,
+    before: str | None = None,
+    after: str | None = "30000",
+    kind: StepKind = StepKind.SET_CONFIG,
+) -> Step:
+    """A key of Milvus from one value to another; None is absent."""
+    old, new = {"key": key, "value": before}, {"key": key, "value": after}
+    return Step(kind=kind, precondition=old, action=new, verification=new, undo=old)
+
+
+INTERVAL = a_key()
+TAKE = a_key(PLACEMENT_KEY, after="false", kind=StepKind.TAKE_PLACEMENT)
+HAND_BACK = a_key(PLACEMENT_KEY, before="false", after=None, kind=StepKind.RETURN_PLACEMENT)
