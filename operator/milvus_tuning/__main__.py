@@ -17,28 +17,33 @@ from pydantic import ValidationError
 
 from milvus_tuning import __version__, crd
 from milvus_tuning.api import GROUP, PLURAL, VERSION, MilvusTuningSpec
+from milvus_tuning.cli import EXIT_FAILURE, EXIT_OK, CommandParser, add_commands, program_name
 from milvus_tuning.clients.kube import load_api_client
-from milvus_tuning.errors import ConfigError, ObserveError
+from milvus_tuning.errors import ApplyError, ConfigError, ObserveError
 from milvus_tuning.settings import Settings, read_settings
-
-EXIT_OK, EXIT_FINDINGS, EXIT_USAGE = 0, 1, 2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code (0 fine, 1 something was found or failed, 2 wrong usage)."""
-    parsed = _parser().parse_args(arguments)
+    """Run one command; returns the exit code.
+
+    0 fine, 1 something failed or was found, 2 (`plan` alone) there is something to do, 64 wrong usage (raises
+    SystemExit), for every command alike.
+    """
+    program = program_name(sys.argv[0])
+    parsed = _parser(program).parse_args(arguments)
     try:
         code: int = parsed.command(parsed)
-    except (ConfigError, ObserveError, ValueError) as error:
-        print(f"milvus-tuning: {error}", file=sys.stderr)
-        return EXIT_FINDINGS
+    except (ConfigError, ObserveError, ApplyError, ValueError) as error:
+        print(f"{program}: {error}", file=sys.stderr)
+        return EXIT_FAILURE
     except KeyboardInterrupt:
         return EXIT_OK
     return code
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="milvus-tuning", description="Keeps a Milvus vector database fast.")
+def _parser(program: str) -> argparse.ArgumentParser:
+    parser = CommandParser(prog=program, description="Keeps a Milvus vector database fast.")
+    parser.set_defaults(program=program)
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
@@ -65,6 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     simulate = commands.add_parser("simulate", help="run scenario files in virtual time; exit code 1 where one fails")
     simulate.add_argument("scenario", type=Path, nargs="+", help="scenario file (YAML)")
     simulate.set_defaults(command=_simulate)
+    add_commands(commands)
     return parser
 
 
@@ -97,8 +103,8 @@ def _crd(_: argparse.Namespace) -> int:
 
 def _record(parsed: argparse.Namespace) -> int:
     from milvus_tuning.observe import Observer
-    from milvus_tuning.reconcile import utc_now
     from milvus_tuning.snapshot_json import dump_snapshot
+    from milvus_tuning.turn import utc_now
 
     settings = read_settings()
     api_client = load_api_client(settings)
@@ -132,7 +138,7 @@ def _doctor(parsed: argparse.Namespace) -> int:
             print(f"{check.result:8} {check.name:{width}}  {check.message}")
             if check.mend:
                 print(f"{'':8} {'':{width}}  -> {check.mend}")
-    return EXIT_FINDINGS if any(check.result is Result.FAILURE for check in checks) else EXIT_OK
+    return EXIT_FAILURE if any(check.result is Result.FAILURE for check in checks) else EXIT_OK
 
 
 def _simulate(parsed: argparse.Namespace) -> int:
@@ -141,7 +147,7 @@ def _simulate(parsed: argparse.Namespace) -> int:
     outcomes = [run_scenario(path) for path in parsed.scenario]
     for outcome in outcomes:
         print(outcome)
-    return EXIT_OK if all(outcome.passed for outcome in outcomes) else EXIT_FINDINGS
+    return EXIT_OK if all(outcome.passed for outcome in outcomes) else EXIT_FAILURE
 
 
 def _spec(parsed: argparse.Namespace, api_client: ApiClient, settings: Settings) -> MilvusTuningSpec:

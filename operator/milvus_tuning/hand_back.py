@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -11,7 +11,8 @@ from pydantic import ValidationError
 from milvus_tuning import apply, status
 from milvus_tuning.api import MilvusTuningSpec, MilvusTuningStatus
 from milvus_tuning.errors import ObserveError
-from milvus_tuning.plan import Operation, StepKind, StepState
+from milvus_tuning.plan import StepKind, StepState
+from milvus_tuning.plan_store import StoredPlan
 from milvus_tuning.snapshot import ProblemKind, Snapshot
 from milvus_tuning.store import StoredTuning
 
@@ -20,13 +21,15 @@ WAY_OUT = (
 )
 
 
-def give_back(stored: StoredTuning, snapshot: Snapshot, context: apply.ApplyContext) -> list[str]:
+def give_back(
+    stored: StoredTuning, plans: Sequence[StoredPlan], snapshot: Snapshot, context: apply.ApplyContext
+) -> list[str]:
     """Give everything back; what was done, in words.
 
     Raises ApplyError or ObserveError where it could not be done or is not known; all of it is safe to do again.
     """
-    outcomes = _take_back_marks(stored, context)
-    if _has_written_size(stored.status):
+    outcomes = _take_back_marks(plans, context)
+    if _has_written_size(stored.status, plans):
         outcomes.append(apply.release_replicas(context))
     return outcomes + _hand_back_keys(snapshot, context)
 
@@ -53,9 +56,9 @@ def _parsed(raw: Mapping[str, Any]) -> MilvusTuningSpec | None:
         return None
 
 
-def raise_if_anything_was_done(stored: StoredTuning, why: str) -> None:
-    """ObserveError, to be called again and in the end told, unless no operation was ever begun for this object."""
-    if stored.status.history or stored.status.operation or stored.unreadable_operation is not None:
+def raise_if_anything_was_done(stored: StoredTuning, plans: Sequence[StoredPlan], why: str) -> None:
+    """ObserveError, to be called again and in the end told, unless nothing was ever begun for this object."""
+    if stored.status.history or any(one.unreadable is not None or one.plan.begun for one in plans):
         raise ObserveError(why)
 
 
@@ -65,24 +68,30 @@ def raise_unless_gone(snapshot: Snapshot) -> None:
         raise ObserveError("; ".join(problem.message for problem in snapshot.problems) or "the target was not read")
 
 
-def _take_back_marks(stored: StoredTuning, context: apply.ApplyContext) -> list[str]:
+def _take_back_marks(plans: Sequence[StoredPlan], context: apply.ApplyContext) -> list[str]:
     """Undo what only marks a pod; a size that was written stays, as it is a good one to stay at."""
-    try:
-        operation = running_operation(stored)
-    except ValueError as error:
-        return [f"the operation under way cannot be read ({error}): a deletion cost may remain on a pod"]
-    if operation is None:
-        return []
-    return [
+    outcomes = [
+        f"plan {one.body['metadata']['name']} cannot be read ({one.unreadable}): a deletion cost may remain on a pod"
+        for one in plans
+        if one.unreadable is not None
+    ]
+    records = [
+        record
+        for one in plans
+        if one.unreadable is None and one.plan.open and one.plan.course.operation is not None
+        for record in one.plan.course.operation.steps
+    ]
+    return outcomes + [
         apply.perform(record.step, undo=True, context=context)
-        for record in operation.steps
+        for record in records
         if record.step.kind is StepKind.DRAIN_QUERY_NODE and record.state is not StepState.PENDING
     ]
 
 
-def _has_written_size(stored: MilvusTuningStatus) -> bool:
-    operations = [*(stored.history or []), *([stored.operation] if stored.operation else [])]
-    return any(step.kind == StepKind.SCALE_QUERY_NODES for operation in operations for step in operation.steps)
+def _has_written_size(before: MilvusTuningStatus, plans: Sequence[StoredPlan]) -> bool:
+    finished = any(step.kind == StepKind.SCALE_QUERY_NODES for one in before.history or [] for step in one.steps)
+    begun = (one.plan for one in plans if one.unreadable is None and one.plan.begun)
+    return finished or any(step.kind is StepKind.SCALE_QUERY_NODES for plan in begun for step in plan.change.steps)
 
 
 def _hand_back_keys(snapshot: Snapshot, context: apply.ApplyContext) -> list[str]:
@@ -96,13 +105,3 @@ def _hand_back_keys(snapshot: Snapshot, context: apply.ApplyContext) -> list[str
 def deleted_at(stored: StoredTuning) -> datetime:
     """When the deletion of the object was asked for."""
     return status.parse_time(stored.body["metadata"]["deletionTimestamp"])
-
-
-def running_operation(stored: StoredTuning) -> Operation | None:
-    """The operation under way, or None. ValueError where a newer operator wrote it in words unknown here."""
-    if stored.unreadable_operation is not None:
-        raise ValueError(f"its fields are unknown: {', '.join(sorted(stored.unreadable_operation))}")
-    if stored.status.operation is None:
-        return None
-    operation = status.operation_from_status(stored.status.operation)
-    return operation if operation.running else None

@@ -1,7 +1,8 @@
 """kopf's side of the operator: watch MilvusTuning, run a pass for each, map our errors. Nothing else knows kopf.
 
-A pass runs on a timer and at once after a change of the spec; deletion hands back what was taken. Timers run beside
-handlers in kopf, so one lock per object keeps its passes apart. Only the holder of the Lease does anything.
+A pass runs on a timer, and at once after a change of the spec or a word on one of its plans; deletion hands back what
+was taken. Timers run beside handlers in kopf, so one lock per object keeps its passes apart. Only the holder of the
+Lease does anything.
 """
 
 from __future__ import annotations
@@ -11,17 +12,19 @@ import logging
 import threading
 import time
 from collections import defaultdict
-from typing import Any
+from typing import Any, cast
 
 import kopf
 
-from milvus_tuning.api import FINALIZER, GROUP, PLURAL, VERSION
+from milvus_tuning.api import FINALIZER, GROUP, PLAN_PLURAL, PLURAL, VERSION
 from milvus_tuning.clients.lease import OperatorLease
 from milvus_tuning.errors import ApplyError, ObserveError
 from milvus_tuning.metrics import Metrics, serve
-from milvus_tuning.reconcile import Emit, Event, Reconciler
+from milvus_tuning.plan import Phase
+from milvus_tuning.reconcile import Reconciler
 from milvus_tuning.settings import Settings
 from milvus_tuning.store import Reference
+from milvus_tuning.turn import Event
 
 RETRY_SECONDS = 10
 HEARTBEAT_SECONDS = 5.0
@@ -59,12 +62,20 @@ class Handlers:
 
     def run_pass(self, body: kopf.Body, **_: object) -> None:
         """One pass over the object; what fails is tried again at the next tick, from what is then."""
-        reference = _reference(body)
+        self._run_pass(_reference(body))
+
+    def hear(self, body: kopf.Body, **_: object) -> None:
+        """A plan changed: where a person's word on it waits to be heard, a pass over its policy hears it."""
+        policy = _policy_of(body)
+        if policy is not None and _awaits_a_pass(body):
+            self._run_pass(policy)
+
+    def _run_pass(self, reference: Reference) -> None:
         if not self._lease.held():
             return
         with self._locks[reference.uid]:
             try:
-                self._reconciler.run_pass(reference, _emitter(body))
+                self._reconciler.run_pass(reference, _emit)
             except (ObserveError, ApplyError) as error:
                 _log.warning("pass ended early", extra={"tuning": reference.name, "error": str(error)})
 
@@ -75,7 +86,7 @@ class Handlers:
             raise kopf.TemporaryError("another operator process holds the Lease", delay=RETRY_SECONDS)
         with self._locks[reference.uid]:
             try:
-                self._reconciler.hand_back(reference, _emitter(body))
+                self._reconciler.hand_back(reference, _emit)
             except (ObserveError, ApplyError) as error:
                 raise kopf.TemporaryError(str(error), delay=RETRY_SECONDS) from error
         self._locks.pop(reference.uid, None)
@@ -106,6 +117,7 @@ def build_registry(
     resource = (GROUP, VERSION, PLURAL)
     kopf.timer(*resource, registry=registry, interval=settings.interval_seconds, id="pass")(handlers.run_pass)
     kopf.on.update(*resource, registry=registry, field="spec", id="spec")(handlers.run_pass)
+    kopf.on.event(GROUP, VERSION, PLAN_PLURAL, registry=registry, id="plan")(handlers.hear)
     kopf.on.delete(*resource, registry=registry, id="hand-back")(handlers.hand_back)
     return registry
 
@@ -131,11 +143,25 @@ def _reference(body: kopf.Body) -> Reference:
     return Reference(namespace=metadata["namespace"], name=metadata["name"], uid=metadata["uid"])
 
 
-def _emitter(body: kopf.Body) -> Emit:
-    def emit(event: Event) -> None:
-        kopf.event(body, type=event.type, reason=event.reason, message=event.message)
+def _policy_of(body: kopf.Body) -> Reference | None:
+    """The MilvusTuning that a plan belongs to."""
+    policy = body.spec.get("change", {}).get("policy", {})
+    if "name" not in policy or "uid" not in policy:
+        return None
+    return Reference(namespace=body.metadata["namespace"], name=policy["name"], uid=policy["uid"])
 
-    return emit
+
+def _awaits_a_pass(body: kopf.Body) -> bool:
+    """Whether the next tick is too far: a word was said that the plan's phase does not show, or it is being deleted."""
+    phase, word = body.status.get("phase"), body.spec.get("approval", {}).get("decision")
+    if phase == Phase.FINISHED:
+        return False
+    deleting = "deletionTimestamp" in body.metadata
+    return deleting or word in {"Rejected", "Cancelled"} or (word == "Approved" and phase == Phase.PROPOSED)
+
+
+def _emit(body: dict[str, Any], event: Event) -> None:
+    kopf.event(kopf.Body(cast("Any", body)), type=event.type, reason=event.reason, message=event.message)
 
 
 def run(reconciler: Reconciler, lease: OperatorLease, settings: Settings, metrics: Metrics) -> None:

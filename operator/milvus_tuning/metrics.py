@@ -34,15 +34,16 @@ class Metrics:
         self.computation = self._gauge("computation_ratio", "Computation of the busiest QueryNode over its limit.")
         self.even_computation = self._gauge("computation_even_ratio", "Mean computation of the QueryNodes.")
         self.paused = self._gauge("paused", "1 while nothing new is started.")
+        self.waiting = self._gauge("plan_waiting", "1 while a plan waits for approval.")
         self.lease_held = Gauge("milvus_tuning_lease_held", "1 while this process may write.", registry=registry)
-        self.passes = Counter(
-            "milvus_tuning_passes_total", "Passes by result.", (*OBJECT_LABELS, "result"), registry=registry
-        )
         self.decisions = Counter(
             "milvus_tuning_decisions_total", "Decisions by reason.", (*OBJECT_LABELS, "reason"), registry=registry
         )
-        self.operations = Counter(
-            "milvus_tuning_operations_total", "Finished operations.", (*OBJECT_LABELS, "outcome"), registry=registry
+        self.plans = Counter(
+            "milvus_tuning_plans_total",
+            "Plans that were begun.",
+            (*OBJECT_LABELS, "verdict"),
+            registry=registry,
         )
         self.writes = Counter(
             "milvus_tuning_outside_writes_total", "Outside writes by step kind.", ("kind", "result"), registry=registry
@@ -74,6 +75,7 @@ class Metrics:
             self.computation,
             self.even_computation,
             self.paused,
+            self.waiting,
         ):
             self.set_or_clear(gauge, namespace, name, None)
 

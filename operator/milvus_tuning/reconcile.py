@@ -1,27 +1,32 @@
-"""One pass over one MilvusTuning: observe, decide, apply, report. The only module that reads the clock.
+"""One pass over one MilvusTuning: observe, decide, carry on with its plan, report.
 
-A pass takes fresh facts, and either carries on the operation that status says is running, or decides anew. Before each
-outside call the intent is in status, after it the outcome; what a restart finds there is gone on with from what the
-cluster shows then (`decide.operation`). A pass that cannot write its intent makes no call.
+A pass takes fresh facts. A plan that is at work goes on from what the cluster shows (`carry_out`); otherwise the
+decision is made anew, and what it wants becomes a plan. Mode Auto, a person or Git approve it, and then exactly its
+steps are run.
 """
 
 from __future__ import annotations
 
-import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from kubernetes.client import ApiClient
 from pydantic import ValidationError
 
 from milvus_tuning import apply, status
-from milvus_tuning.api import MilvusTuningSpec, MilvusTuningStatus, PlacementOwner
-from milvus_tuning.clients.etcd import EtcdClient
+from milvus_tuning.api import MilvusTuningSpec, Mode, PlacementOwner
+from milvus_tuning.carry_out import PlanRunner
+from milvus_tuning.clients.admission import AdmissionProbe
 from milvus_tuning.decide import decide
+from milvus_tuning.decide.hold_off import without_turned_down
+from milvus_tuning.decide.lifecycle import Sight, abandoned
 from milvus_tuning.decide.load import signal
-from milvus_tuning.decide.operation import Call, begin, call_failed, call_succeeded, next_move
+from milvus_tuning.decide.pause import frozen, pause
+from milvus_tuning.decide.proposal import intent_digest, propose
+from milvus_tuning.decide.retention import surplus
+from milvus_tuning.decide.rollbacks import recent_rollbacks
 from milvus_tuning.decide.settings import PLACEMENT_KEY, setting_steps
 from milvus_tuning.decide.windows import kept
 from milvus_tuning.errors import ApplyError, ObserveError
@@ -32,34 +37,20 @@ from milvus_tuning.hand_back import (
     raise_if_anything_was_done,
     raise_unless_gone,
     readable_spec,
-    running_operation,
 )
 from milvus_tuning.metrics import Metrics
 from milvus_tuning.observe import Observer
-from milvus_tuning.plan import Decision, History, Operation, Reason, SettingStatus, Signal
+from milvus_tuning.plan import Decision, History, Operation, Phase, Plan, Reason, SettingStatus, Signal
+from milvus_tuning.plan_store import PlanStore, StoredPlan
+from milvus_tuning.report import Reporter
 from milvus_tuning.settings import Settings
-from milvus_tuning.snapshot import Snapshot
+from milvus_tuning.status.benefit import Account
 from milvus_tuning.store import Reference, StoredTuning, TuningStore
+from milvus_tuning.turn import Emit, Event, PassTurn, utc_now
 
-CALLS_PER_PASS = 6  # an operation goes on within one pass as long as it makes progress, but not for ever
+HOUR = timedelta(hours=1)
 HAND_BACK_SECONDS = 600
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Event:
-    """A Kubernetes Event on the MilvusTuning: type Normal or Warning, reason in CamelCase, message with the numbers."""
-
-    type: str
-    reason: str
-    message: str
-
-
-Emit = Callable[[Event], None]
-
-
-def utc_now() -> datetime:
-    """The wall clock, read here and nowhere else."""
-    return datetime.now(UTC)  # noqa: TID251
+_AT_WORK = frozenset({Phase.RUNNING, Phase.ROLLING_BACK})
 
 
 @dataclass(slots=True)
@@ -67,17 +58,38 @@ class _Memory:
     """What is remembered of one object between passes; losing it costs one window of waiting, nothing else."""
 
     signals: tuple[Signal, ...] = ()
-    last_reason: Reason | None = None
+    account: Account | None = None
+    accounted_at: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Pass:
-    """The parts of one pass that travel together."""
+class _Plans:
+    """The plans of one policy, oldest first."""
 
-    stored: StoredTuning
-    spec: MilvusTuningSpec
-    snapshot: Snapshot
-    emit: Emit
+    stored: tuple[StoredPlan, ...]
+
+    @property
+    def current(self) -> StoredPlan | None:
+        """The open plan; of several the one that is furthest, and of those that wait the newest."""
+        open_ones = [one for one in self.stored if one.plan.open]
+        begun = [one for one in open_ones if one.plan.course.phase is not Phase.PROPOSED]
+        return next(iter(begun), None) or next(reversed(open_ones), None)
+
+    @property
+    def newest(self) -> Plan | None:
+        """The open plan, or the last one that there was."""
+        shown = self.current or next(reversed(self.stored), None)
+        return None if shown is None else shown.plan
+
+    @property
+    def at_work(self) -> bool:
+        """Whether steps of a plan are being made or taken back."""
+        return self.current is not None and self.current.plan.course.phase in _AT_WORK
+
+    def with_current(self, changed: StoredPlan) -> _Plans:
+        """The plans with one of them as it is now."""
+        others = [one for one in self.stored if one.plan.name != changed.plan.name]
+        return _Plans(stored=(*others, changed))
 
 
 class Reconciler:
@@ -91,14 +103,29 @@ class Reconciler:
         require_lease: Callable[[], None],
         metrics: Metrics,
         clock: Callable[[], datetime] = utc_now,
+        admission_enforced: Callable[[str], bool] | None = None,
     ) -> None:
-        self._api_client = api_client
         self._settings = settings
         self._require_lease = require_lease
         self._metrics = metrics
         self._clock = clock
-        self._store = TuningStore(api_client, timeout_seconds=settings.request_timeout_seconds)
+        timeout_seconds = settings.request_timeout_seconds
+        self._admission_enforced = (
+            admission_enforced or AdmissionProbe(api_client, timeout_seconds=timeout_seconds).in_force
+        )
+        self._store = TuningStore(api_client, timeout_seconds=timeout_seconds)
+        self._plans = PlanStore(api_client, timeout_seconds=timeout_seconds)
         self._observer = Observer(api_client, settings)
+        self._runner = PlanRunner(
+            api_client=api_client,
+            settings=settings,
+            require_lease=require_lease,
+            metrics=metrics,
+            clock=clock,
+            observer=self._observer,
+            plans=self._plans,
+        )
+        self._reporter = Reporter(store=self._store, metrics=metrics, require_lease=require_lease, settings=settings)
         self._memories: dict[str, _Memory] = {}
 
     def run_pass(self, reference: Reference, emit: Emit) -> None:
@@ -110,115 +137,193 @@ class Reconciler:
         try:
             spec = MilvusTuningSpec.model_validate(stored.body["spec"])
         except ValidationError as error:
-            self._report_invalid(stored, error, emit)
+            message = "; ".join(f"spec.{_path(detail['loc'])}: {detail['msg']}" for detail in error.errors())
+            self._reporter.stop(stored, Reason.INVALID_SPEC, message, emit, self._clock())
             return
         snapshot = self._observer.observe(reference.namespace, spec, self._clock())
-        self._go(_Pass(stored=stored, spec=spec, snapshot=snapshot, emit=emit))
+        self._go(PassTurn(stored=stored, spec=spec, snapshot=snapshot, emit=emit))
         self._metrics.pass_seconds.observe(time.monotonic() - started)
 
-    def _go(self, turn: _Pass) -> None:
-        reference, spec = turn.stored.reference, turn.spec
-        memory = self._memories.setdefault(reference.uid, _Memory())
+    def _go(self, turn: PassTurn) -> None:
+        memory = self._memories.setdefault(turn.stored.reference.uid, _Memory())
         self._keep_placement(turn)
-        try:
-            running = running_operation(turn.stored)
-        except ValueError as error:
-            self._report_unknown_operation(turn.stored, error, turn.emit)
-            return
-        if running is not None:
-            turn, carried = self._carry_on(turn, running)
-            decision = Decision(reason=Reason.IN_PROGRESS, message=running.message)
-            self._finish_pass(turn, decision, carried, memory)
+        plans = _Plans(stored=self._plans.of_policy(turn.stored.reference.namespace, turn.stored.reference.uid))
+        unreadable = next((one for one in plans.stored if one.unreadable is not None), None)
+        if unreadable is not None:
+            self._report_unreadable(turn, unreadable)
             return
         now = self._clock()
-        memory.signals = _remembered(memory.signals, signal(turn.snapshot, now), spec)
-        decision = self._decide(turn, memory, now)
-        operation: Operation | None = None
-        if decision.steps:
-            begun = begin(decision, operation_id=_operation_id(reference), now=now)
-            turn.emit(Event(type="Normal", reason=decision.reason, message=decision.message))
-            turn, operation = self._carry_on(turn, begun)
-        self._finish_pass(turn, decision, operation, memory)
+        turn, why_paused = self._with_pauses(turn, now)
+        decision = self._decide(turn, plans, memory, now, why_paused)
+        current = plans.current
+        if current is None and decision.steps:
+            current = self._propose(turn, plans, decision, now)
+        if current is None:
+            self._finish_pass(turn, decision, plans, memory)
+            return
+        carried = self._runner.carry_on(turn, current, self._sight_of(plans, decision, why_paused))
+        if _steps_ended(current.plan, carried.stored.plan):
+            memory.signals = ()  # the windows begin anew after a change
+        self._finish_pass(carried.turn, decision, plans.with_current(carried.stored), memory)
 
-    def _decide(self, turn: _Pass, memory: _Memory, now: datetime) -> Decision:
+    # -- the decision ---------------------------------------------------------------------------------------------
+
+    def _decide(
+        self, turn: PassTurn, plans: _Plans, memory: _Memory, now: datetime, why_paused: str | None
+    ) -> Decision:
+        if plans.at_work and plans.current is not None:
+            return Decision(reason=Reason.IN_PROGRESS, message=plans.current.plan.change.message)
+        current = signal(turn.snapshot, now)
+        memory.signals = _remembered(memory.signals, current, turn.spec)
         rival = self._store.older_rival(turn.stored)
         if rival is not None:
             message = (
                 f"MilvusTuning {rival} is older and has the same target; the older has the say: delete one of them"
             )
             return Decision(reason=Reason.CONFLICT, message=message)
-        history = History(signals=memory.signals, operations=status.finished_operations(turn.stored.status))
-        return decide(
+        decision = decide(
             turn.spec,
             turn.snapshot,
-            history,
+            History(signals=memory.signals, operations=_history(turn, plans)),
             now,
             read_only=self._settings.read_only,
             policy_uid=turn.stored.reference.uid,
+            why_paused=why_paused,
         )
+        return without_turned_down(decision, turn.spec, [one.plan for one in plans.stored], now)
 
-    # -- carrying out ---------------------------------------------------------------------------------------------
+    def _with_pauses(self, turn: PassTurn, now: datetime) -> tuple[PassTurn, str | None]:
+        """The turn as pauses and freezes set by hand make it, and why it is paused."""
+        annotations: Mapping[str, str] = turn.stored.body["metadata"].get("annotations") or {}
+        why = pause(turn.spec, annotations, now)
+        held = frozen(annotations, now)
+        snapshot, spec = turn.snapshot, turn.spec
+        if held is not None:
+            snapshot = replace(snapshot, freezes=(*snapshot.freezes, held))
+        if why is not None:
+            spec = spec.model_copy(update={"paused": True})
+        return replace(turn, snapshot=snapshot, spec=spec), why
 
-    def _carry_on(self, turn: _Pass, operation: Operation) -> tuple[_Pass, Operation]:
-        """Take the operation as far as it goes now. Each state is in the API server before what depends on it."""
-        for _ in range(CALLS_PER_PASS):
-            move = next_move(operation, turn.snapshot, turn.spec, self._clock())
-            turn = self._record(turn, before=operation, after=move.operation)
-            operation = move.operation
-            if move.call is None:
-                break
-            after, made = self._call(turn, operation, move.call)
-            turn = self._record(turn, before=operation, after=after)
-            operation = after
-            if not made:
-                break
-            fresh = self._observer.observe(turn.stored.reference.namespace, turn.spec, self._clock())
-            turn = replace(turn, snapshot=fresh)
-        return turn, operation
-
-    def _call(self, turn: _Pass, operation: Operation, call: Call) -> tuple[Operation, bool]:
-        """Make one outside call; the operation after it, and whether the call was made."""
-        step = operation.steps[call.step_index].step
-        try:
-            message = apply.perform(step, undo=call.undo, context=self._apply_context(turn))
-        except ApplyError as error:
-            self._metrics.writes.labels(step.kind, "failed").inc()
-            return call_failed(operation, call, self._clock(), str(error), error.retryable), False
-        self._metrics.writes.labels(step.kind, "made").inc()
-        return call_succeeded(operation, call, self._clock(), message), True
-
-    def _record(self, turn: _Pass, *, before: Operation, after: Operation) -> _Pass:
-        stored_operation = turn.stored.status.operation
-        stored_id = stored_operation.id if stored_operation else None
-        if after == before and stored_id == after.operation_id:
-            return turn
+    def _propose(self, turn: PassTurn, plans: _Plans, decision: Decision, now: datetime) -> StoredPlan:
+        reference, last = turn.stored.reference, turn.stored.status.last_plan
+        known = [one.plan.change.sequence for one in plans.stored] + [last.sequence if last else 0]
+        plan = propose(
+            decision,
+            spec=turn.spec,
+            snapshot=turn.snapshot,
+            signal=signal(turn.snapshot, now),
+            policy_name=reference.name,
+            policy_uid=reference.uid,
+            generation=turn.stored.generation,
+            sequence=max(known) + 1,
+            now=now,
+        )
         self._require_lease()
-        updated = turn.stored.status.model_copy(update={"operation": status.operation_to_status(after)})
-        return replace(turn, stored=self._store.write_status(turn.stored, updated))
+        stored = self._plans.create(plan.change, plan.name, reference)
+        turn.tell(Event(type="Normal", reason="PlanProposed", message=f"{plan.name}: {decision.message}"), stored.body)
+        return stored
 
-    def _keep_placement(self, turn: _Pass) -> None:
+    def _sight_of(self, plans: _Plans, decision: Decision, why_paused: str | None) -> Callable[[PassTurn], Sight]:
+        def sight(turn: PassTurn) -> Sight:
+            now = self._clock()
+            return Sight(
+                spec=turn.spec,
+                snapshot=turn.snapshot,
+                now=now,
+                decision=None if decision.reason is Reason.IN_PROGRESS else decision,
+                in_the_way=self._in_the_way(turn, plans, decision, why_paused),
+                started_within_hour=_started_within_hour(_history(turn, plans), now),
+                admission_enforced=self._is_admission_enforced(turn),
+            )
+
+        return sight
+
+    def _in_the_way(self, turn: PassTurn, plans: _Plans, decision: Decision, why_paused: str | None) -> str | None:
+        if why_paused is not None:
+            return why_paused
+        if self._settings.read_only:
+            return "the operator runs read-only"
+        if decision.reason is Reason.CONFLICT:
+            return decision.message
+        if plans.current is None or plans.current.plan.course.phase not in {Phase.PROPOSED, Phase.APPROVED}:
+            return None
+        reference, target = turn.stored.reference, plans.current.plan.change.target
+        other = self._plans.running_elsewhere(reference.namespace, target, reference.uid)
+        return None if other is None else f"plan {other} is at work on the same Milvus"
+
+    def _is_admission_enforced(self, turn: PassTurn) -> bool:
+        return turn.spec.mode is Mode.AUTO and self._admission_enforced(turn.stored.reference.namespace)
+
+    # -- the end of a pass ----------------------------------------------------------------------------------------
+
+    def _finish_pass(self, turn: PassTurn, decision: Decision, plans: _Plans, memory: _Memory) -> None:
+        """Report; then let go of the plans that are over, whose end is in the history by now."""
+        now = self._clock()
+        over = [one for one in plans.stored if not one.plan.open and one.held]
+        self._account(turn, memory, now)
+        new = status.missing_from_history(turn.stored.status, [one.plan for one in over])
+        for plan in new:
+            memory.account = memory.account.finished(plan) if memory.account else None
+        facts = status.Facts(
+            spec=turn.spec,
+            snapshot=turn.snapshot,
+            decision=decision,
+            signal=signal(turn.snapshot, now),
+            settings=self._setting_statuses(turn, plans, now),
+            plan=plans.newest,
+            finished=new,
+            last_finished=_last_operation(turn, new),
+            benefit=memory.account.to_status() if memory.account else None,
+            read_only=self._settings.read_only,
+        )
+        self._reporter.report(turn, facts, now)
+        for one in over:
+            self._require_lease()
+            self._plans.release(one)
+        self._prune(plans, now)
+
+    def _prune(self, plans: _Plans, now: datetime) -> None:
+        keep_count, keep_days = self._settings.plans_kept_count, self._settings.plans_kept_days
+        gone = surplus([one.plan for one in plans.stored], now, keep_count=keep_count, keep_days=keep_days)
+        names = {plan.name for plan in gone}
+        for one in plans.stored:
+            if one.plan.name in names:
+                self._require_lease()
+                self._plans.delete(one)
+
+    def _account(self, turn: PassTurn, memory: _Memory, now: datetime) -> None:
+        """Add the time since the last pass to the benefit account."""
+        account = memory.account or Account.from_status(turn.stored.status.benefit, now)
+        since = memory.accounted_at or now
+        memory.account = account.elapsed((now - since).total_seconds(), turn.spec, turn.snapshot)
+        memory.accounted_at = now
+
+    def _setting_statuses(self, turn: PassTurn, plans: _Plans, now: datetime) -> tuple[SettingStatus, ...]:
+        _, statuses = setting_steps(
+            turn.spec,
+            turn.snapshot,
+            now,
+            turn.stored.reference.uid,
+            read_only=self._settings.read_only,
+            rollbacks=recent_rollbacks(_history(turn, plans), intent_digest(turn.spec), now),
+        )
+        return statuses
+
+    def _report_unreadable(self, turn: PassTurn, plan: StoredPlan) -> None:
+        """A plan that cannot be read is neither carried on nor forgotten."""
+        message = (
+            f"plan {plan.body['metadata']['name']} was written by another version of the operator ({plan.unreadable}): "
+            "nothing is done until that version has finished it, or the plan is removed"
+        )
+        self._reporter.stop(turn.stored, Reason.UNKNOWN_OPERATION, message, turn.emit, self._clock())
+
+    def _keep_placement(self, turn: PassTurn) -> None:
         """Renew the lease under which Milvus's balancer is held off, for as long as that is declared."""
         balancing = turn.spec.load_balancing
         owned = turn.snapshot.owned_keys.get(turn.stored.reference.uid, {})
         if balancing is None or balancing.placement_owner is not PlacementOwner.OPERATOR or PLACEMENT_KEY not in owned:
             return
-        apply.renew_placement_lease(self._apply_context(turn))
-
-    def _apply_context(self, turn: _Pass) -> apply.ApplyContext:
-        if turn.snapshot.workload is None:
-            raise ApplyError("the target is not found any more", retryable=True)
-        reference = turn.stored.reference
-        etcd = self._observer.connections(reference.namespace, turn.spec).etcd
-        return apply.ApplyContext(
-            api_client=self._api_client,
-            etcd=etcd if isinstance(etcd, EtcdClient) else None,
-            root_path=turn.snapshot.etcd_root_path,
-            namespace=reference.namespace,
-            workload=turn.snapshot.workload,
-            policy_uid=reference.uid,
-            require_lease=self._require_lease,
-            timeout_seconds=self._settings.request_timeout_seconds,
-        )
+        apply.renew_placement_lease(self._runner.apply_context(turn))
 
     # -- handing back ---------------------------------------------------------------------------------------------
 
@@ -237,139 +342,69 @@ class Reconciler:
             if self._clock() - deleted_at(stored) < timedelta(seconds=HAND_BACK_SECONDS):
                 raise
             message = f"{error}; {WAY_OUT}"
-            emit(Event(type="Warning", reason=Reason.HAND_BACK_INCOMPLETE, message=message))
+            emit(stored.body, Event(type="Warning", reason=Reason.HAND_BACK_INCOMPLETE, message=message))
         self._metrics.forget(reference.namespace, reference.name)
         self._memories.pop(reference.uid, None)
 
     def _hand_back(self, stored: StoredTuning, emit: Emit) -> None:
+        plans = self._plans.of_policy(stored.reference.namespace, stored.reference.uid)
         spec, whole = readable_spec(stored.body["spec"])
         if spec is None:
-            raise_if_anything_was_done(stored, "spec.targetRef cannot be read: what to hand back is not known")
+            raise_if_anything_was_done(stored, plans, "spec.targetRef cannot be read: what to hand back is not known")
+            self._let_go(plans)
             return
         snapshot = self._observer.observe(stored.reference.namespace, spec, self._clock())
         if snapshot.workload is None:
             raise_unless_gone(snapshot)
+            self._let_go(plans)
             return
-        turn = _Pass(stored=stored, spec=spec, snapshot=snapshot, emit=emit)
-        outcomes = give_back(stored, snapshot, self._apply_context(turn))
+        turn = PassTurn(stored=stored, spec=spec, snapshot=snapshot, emit=emit)
+        outcomes = give_back(stored, plans, snapshot, self._runner.apply_context(turn))
         if not whole and snapshot.etcd_root_path is None:
-            raise_if_anything_was_done(stored, "spec cannot be read, and what is left of it does not lead to etcd")
+            raise_if_anything_was_done(stored, plans, "spec cannot be read, and what is left does not lead to etcd")
+        self._let_go(plans)
         if outcomes:
-            emit(Event(type="Normal", reason=Reason.HANDED_BACK, message="; ".join(outcomes)))
+            emit(stored.body, Event(type="Normal", reason=Reason.HANDED_BACK, message="; ".join(outcomes)))
 
-    # -- reporting ------------------------------------------------------------------------------------------------
-
-    def _finish_pass(self, turn: _Pass, decision: Decision, operation: Operation | None, memory: _Memory) -> None:
-        now, before = self._clock(), turn.stored.status
-        finished = operation if operation is not None and not operation.running else None
-        if finished is not None:
-            before = _with_finished(before, finished)
-            memory.signals = ()  # the windows begin anew after a change
-            self._tell_finished(turn, finished)
-        facts = status.Facts(
-            spec=turn.spec,
-            snapshot=turn.snapshot,
-            decision=decision,
-            signal=signal(turn.snapshot, now),
-            settings=self._setting_statuses(turn, now),
-            operation=operation if finished is None else None,
-            last_finished=next(reversed(status.finished_operations(before)), None),
-            read_only=self._settings.read_only,
-        )
-        after = status.build_status(before, facts, generation=turn.stored.generation, now=now)
-        self._tell_decision(turn, decision, memory)
-        self._measure(turn.stored.reference, facts)
-        if finished is not None or status.worth_writing(turn.stored.status, after, now=now):
-            self._require_lease()
-            self._store.write_status(turn.stored, after)
-
-    def _setting_statuses(self, turn: _Pass, now: datetime) -> tuple[SettingStatus, ...]:
-        _, statuses = setting_steps(
-            turn.spec, turn.snapshot, now, turn.stored.reference.uid, read_only=self._settings.read_only
-        )
-        return statuses
-
-    def _report_invalid(self, stored: StoredTuning, error: ValidationError, emit: Emit) -> None:
-        message = "; ".join(f"spec.{_path(detail['loc'])}: {detail['msg']}" for detail in error.errors())
-        after = status.invalid_status(stored.status, message, generation=stored.generation, now=self._clock())
-        self._report_stop(stored, after, Event(type="Warning", reason=Reason.INVALID_SPEC, message=message), emit)
-
-    def _report_unknown_operation(self, stored: StoredTuning, error: ValueError, emit: Emit) -> None:
-        """An operation that cannot be read is neither carried on nor forgotten."""
-        message = (
-            f"status.operation was written by another version of the operator ({error}): nothing is done until that "
-            "version has finished it, or status.operation is removed"
-        )
-        after = status.unknown_operation_status(stored.status, message, generation=stored.generation, now=self._clock())
-        self._report_stop(stored, after, Event(type="Warning", reason=Reason.UNKNOWN_OPERATION, message=message), emit)
-
-    def _report_stop(self, stored: StoredTuning, after: MilvusTuningStatus, event: Event, emit: Emit) -> None:
-        if after != stored.status:
-            emit(event)
-            self._require_lease()
-            self._store.write_status(stored, after)
-
-    def _tell_decision(self, turn: _Pass, decision: Decision, memory: _Memory) -> None:
-        reference = turn.stored.reference
-        self._metrics.decisions.labels(reference.namespace, reference.name, decision.reason).inc()
-        if decision.reason is not memory.last_reason and decision.reason in _TOLD:
-            turn.emit(Event(type="Warning", reason=decision.reason, message=decision.message))
-        memory.last_reason = decision.reason
-
-    def _tell_finished(self, turn: _Pass, operation: Operation) -> None:
-        reference, outcome = turn.stored.reference, operation.outcome or Reason.COMPLETED
-        self._metrics.operations.labels(reference.namespace, reference.name, outcome).inc()
-        kind = "Normal" if outcome is Reason.COMPLETED else "Warning"
-        turn.emit(Event(type=kind, reason=outcome, message=f"{operation.message}: {operation.outcome_message}"))
-
-    def _measure(self, reference: Reference, facts: status.Facts) -> None:
-        metrics, workload = self._metrics, facts.snapshot.workload
-        values = (
-            (metrics.desired, workload.desired_count if workload else None),
-            (metrics.ready, workload.ready_count if workload else None),
-            (metrics.serving, workload.serving_count if workload else None),
-            (metrics.capacity, facts.signal.capacity_ratio),
-            (metrics.computation, facts.signal.computation_ratio),
-            (metrics.even_computation, facts.signal.even_computation_ratio),
-            (metrics.paused, float(facts.spec.paused or facts.read_only)),
-        )
-        for gauge, value in values:
-            metrics.set_or_clear(gauge, reference.namespace, reference.name, value)
-        metrics.passes.labels(reference.namespace, reference.name, facts.decision.reason).inc()
+    def _let_go(self, plans: Sequence[StoredPlan]) -> None:
+        """End the plans of a policy that goes, so that nothing holds them."""
+        for one in plans:
+            current = one
+            if one.unreadable is None and one.plan.open:
+                self._require_lease()
+                ended = abandoned(one.plan, self._clock(), "its MilvusTuning was deleted")
+                current = self._plans.write_course(one, ended.course, now=self._clock())
+            if current.held:
+                self._require_lease()
+                self._plans.release(current)
 
 
-_TOLD = frozenset(
-    {
-        Reason.SKEW_NOT_CAPACITY,
-        Reason.GRACE_PERIOD_TOO_SHORT,
-        Reason.CONFLICT,
-        Reason.HELM_OWNS_FIELD,
-        Reason.METRICS_MISSING,
-        Reason.METRICS_STALE,
-        Reason.MILVUS_UNREACHABLE,
-        Reason.TARGET_NOT_FOUND,
-        Reason.TARGET_UNSUPPORTED,
-        Reason.VERSION_UNSUPPORTED,
-        Reason.SECRET_NOT_FOUND,
-        Reason.PERMISSION_DENIED,
-        Reason.ACTION_LIMIT,
-        Reason.WOULD_NOT_FIT,
-        Reason.REPLICA_NEEDS_NODES,
-    }
-)
+def _steps_ended(before: Plan, after: Plan) -> bool:
+    """Whether the last step of the plan was made, or taken back, in between."""
+    was_over = before.begun and before.course.phase not in _AT_WORK
+    return not was_over and after.begun and after.course.phase not in _AT_WORK
 
 
-def _with_finished(before: MilvusTuningStatus, finished: Operation) -> MilvusTuningStatus:
-    history = [*(before.history or []), status.operation_to_status(finished)]
-    return before.model_copy(update={"operation": None, "history": history[-status.HISTORY_LENGTH :]})
+def _history(turn: PassTurn, plans: _Plans) -> tuple[Operation, ...]:
+    """What was carried out, oldest first: the finished plans, and the steps of the one that is being verified."""
+    finished = status.finished_operations(turn.stored.status)
+    current = plans.current.plan if plans.current else None
+    if current is None or current.course.operation is None or plans.at_work:
+        return finished
+    return (*finished, current.course.operation)
+
+
+def _last_operation(turn: PassTurn, new: Sequence[Plan]) -> Operation | None:
+    finished = [*status.finished_operations(turn.stored.status), *(plan.course.operation for plan in new)]
+    return finished[-1] if finished else None
+
+
+def _started_within_hour(operations: Sequence[Operation], now: datetime) -> int:
+    return sum(1 for operation in operations if now - operation.started_at < HOUR)
 
 
 def _remembered(before: tuple[Signal, ...], current: Signal, spec: MilvusTuningSpec) -> tuple[Signal, ...]:
     return (current,) if spec.query_nodes is None else kept((*before, current), spec.query_nodes)
-
-
-def _operation_id(reference: Reference) -> str:
-    return f"{reference.name[:60]}-{secrets.token_hex(5)}"
 
 
 def _path(location: tuple[int | str, ...]) -> str:

@@ -3,7 +3,7 @@
     gates       what is in the way at all (target, version, conflict, missing numbers, freeze)      gates.py
     settings    declared settings that are not in effect yet                                       settings.py
     size        how many QueryNodes there should be, and who leaves                                scaling.py
-    permission  mode Auto, not paused, not read-only, within the actions per hour                  here
+    permission  not mode Observe, not paused, not read-only                                        here
 
 Without the permission the decision is made all the same and says what it would do; only its steps are left out. How the
 steps are then carried out is in operation.py.
@@ -11,11 +11,10 @@ steps are then carried out is in operation.py.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from milvus_tuning.api import AutomaticApproval, MilvusTuningSpec, Mode
+from milvus_tuning.api import MilvusTuningSpec, Mode
 from milvus_tuning.decide.answers import changes_size
 from milvus_tuning.decide.context import build_context
 from milvus_tuning.decide.gates import closed_gate, closed_size_gate
@@ -25,10 +24,9 @@ from milvus_tuning.decide.rollbacks import recent_rollbacks
 from milvus_tuning.decide.scaling import decide_size
 from milvus_tuning.decide.settings import declares_settings, setting_steps
 from milvus_tuning.decide.words import listed
-from milvus_tuning.plan import Decision, History, Operation, Reason, Rejection, Step, StepKind
+from milvus_tuning.plan import Decision, History, Reason, Rejection, Step, StepKind
 from milvus_tuning.snapshot import Snapshot
 
-HOUR = timedelta(hours=1)
 SETTINGS_REST = timedelta(minutes=5)  # after a change of settings that did not go through, so that size gets its turn
 _PLACEMENT = frozenset({StepKind.TAKE_PLACEMENT, StepKind.RETURN_PLACEMENT})
 
@@ -43,10 +41,12 @@ def decide(
     *,
     read_only: bool = False,
     policy_uid: str = "",
+    why_paused: str | None = None,
 ) -> Decision:
-    """What to do now that no operation is running, and why; see the module's text."""
+    """What to do now that no plan is at work, and why; see the module's text."""
     decision = _settings(spec, snapshot, history, now, policy_uid) or _size(spec, snapshot, history, now)
-    return _permitted(decision, spec, history, now, read_only=read_only)
+    paused = why_paused or ("spec.paused is true" if spec.paused else None)
+    return _permitted(decision, spec, paused, read_only=read_only)
 
 
 def _settings(
@@ -105,27 +105,16 @@ def _not_managed(spec: MilvusTuningSpec) -> Decision:
     )
 
 
-def _permitted(
-    decision: Decision, spec: MilvusTuningSpec, history: History, now: datetime, *, read_only: bool
-) -> Decision:
+def _permitted(decision: Decision, spec: MilvusTuningSpec, paused: str | None, *, read_only: bool) -> Decision:
     if not decision.steps:
         return decision
-    limit = (spec.approval.automatic if spec.approval else AutomaticApproval()).max_actions_per_hour
-    started = _started_within_hour(history.operations, now)
-    if spec.mode is not Mode.AUTO:
+    if spec.mode is Mode.OBSERVE:
         return _withheld(decision, Reason.OBSERVE_ONLY, f"mode is {spec.mode}")
-    if spec.paused:
-        return _withheld(decision, Reason.PAUSED, "spec.paused is true")
+    if paused is not None:
+        return _withheld(decision, Reason.PAUSED, paused)
     if read_only:
         return _withheld(decision, Reason.READ_ONLY, "the operator runs read-only")
-    if started >= limit:
-        note = f"{started} operations were started within the hour and maxActionsPerHour is {limit}"
-        return replace(_withheld(decision, Reason.ACTION_LIMIT, note), reason=Reason.ACTION_LIMIT)
     return decision
-
-
-def _started_within_hour(operations: Sequence[Operation], now: datetime) -> int:
-    return sum(1 for operation in operations if now - operation.started_at < HOUR)
 
 
 def _withheld(decision: Decision, reason: Reason, why: str) -> Decision:

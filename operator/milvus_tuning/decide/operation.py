@@ -26,7 +26,7 @@ from datetime import datetime
 from milvus_tuning.api import MilvusTuningSpec, Mode
 from milvus_tuning.decide.readback import KEY_STEPS, Sight, effect, integer, is_undone, look, obstacle, other_pod_left
 from milvus_tuning.decide.words import seconds
-from milvus_tuning.plan import Decision, Operation, Reason, StepKind, StepRecord, StepState
+from milvus_tuning.plan import Change, Decision, Operation, Reason, StepKind, StepRecord, StepState
 from milvus_tuning.snapshot import Snapshot
 
 INTENT_DEADLINE_SECONDS = 300.0  # a write that does not go through, or cannot be read back, for so long is given up
@@ -52,7 +52,7 @@ class Move:
     call: Call | None = None
 
 
-def begin(decision: Decision, *, operation_id: str, now: datetime) -> Operation:
+def begin(decision: Decision | Change, *, operation_id: str, now: datetime) -> Operation:
     """The operation that carries out the decision; nothing has been done yet."""
     return Operation(
         operation_id=operation_id,
@@ -92,6 +92,29 @@ def call_failed(operation: Operation, call: Call, now: datetime, message: str, r
     return _with_record(operation, call.step_index, state=StepState.FAILED, finished_at=now, message=message)
 
 
+def cancel(operation: Operation, snapshot: Snapshot, now: datetime, why: str) -> Operation:
+    """The operation as it goes on after somebody called it off: no further step begins, what was done is taken back.
+
+    A drain that has begun cannot be called back: Kubernetes has told the pod to stop. It is watched to its end.
+    """
+    index = next((place for place, one in enumerate(operation.steps) if one.state is not StepState.DONE), None)
+    if index is None or any(record.state in _GIVEN_UP for record in operation.steps):
+        return operation
+    record = operation.steps[index]
+    if record.state is StepState.PENDING:
+        return _skipped(operation, index, now, why)
+    if record.step.kind is StepKind.SCALE_QUERY_NODES and record.step.verification.get("pod") is not None:
+        return operation
+    return _too_late(operation, index, snapshot, now, why)
+
+
+def roll_back(operation: Operation, now: datetime, why: str) -> Operation:
+    """A completed operation on its way back, the last step first."""
+    reopened = replace(operation, finished_at=None, outcome=None, outcome_message="")
+    last = len(operation.steps) - 1
+    return _with_record(reopened, last, state=StepState.UNDOING, intended_at=now, finished_at=None, message=why)
+
+
 def _one_move(operation: Operation, snapshot: Snapshot, spec: MilvusTuningSpec, now: datetime) -> Move:
     if any(record.state in _GIVEN_UP for record in operation.steps):
         return _take_back(operation, snapshot, now)
@@ -113,7 +136,7 @@ def _one_move(operation: Operation, snapshot: Snapshot, spec: MilvusTuningSpec, 
 def _start(operation: Operation, index: int, snapshot: Snapshot, spec: MilvusTuningSpec, now: datetime) -> Move:
     """Check the precondition afresh and write the intent, or leave it."""
     step = operation.steps[index].step
-    if spec.paused or spec.mode is not Mode.AUTO:
+    if spec.paused or spec.mode is Mode.OBSERVE:
         why = "paused" if spec.paused else f"mode is {spec.mode}"
         return Move(operation=_skipped(operation, index, now, f"not started: {why}"))
     view = look(step, snapshot)

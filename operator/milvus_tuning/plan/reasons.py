@@ -21,6 +21,7 @@ class Reason(enum.StrEnum):
     SCALE_IN = "BelowTarget"
     BELOW_MINIMUM = "BelowMinimum"
     ABOVE_MAXIMUM = "AboveMaximum"
+    MANUAL_OVERRIDE = "ManualOverride"
     # limits
     AT_MINIMUM = "AtMinimum"
     AT_MAXIMUM = "AtMaximum"

@@ -11,9 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from milvus_tuning.plan import Reason
+from milvus_tuning.plan import Reason, Verdict
 from milvus_tuning.simulate.cluster import ModelCluster
-from milvus_tuning.simulate.model_operator import ModelOperator, outcomes
+from milvus_tuning.simulate.model_operator import ModelOperator, Record, outcomes
 from milvus_tuning.simulate.scenario import Expectation, FaultKind, Scenario, read_scenario
 
 TICK_SECONDS = 5.0
@@ -30,6 +30,7 @@ class Outcome:
     peak_count: int
     operations: int
     outcomes: tuple[Reason, ...]
+    verdicts: tuple[Verdict, ...]
     reasons: tuple[Reason, ...]  # in the order in which they first came up
     last_busy_seconds: float
     imbalance_percent: float
@@ -98,8 +99,9 @@ def _outcome(name: str, cluster: ModelCluster, operator: ModelOperator) -> Outco
         name=name,
         final_count=len(cluster.members()),
         peak_count=journal.peak_count,
-        operations=len(ended) + (operator.record.running is not None),
+        operations=len(ended) + _under_way(operator.record),
         outcomes=ended,
+        verdicts=operator.record.verdicts(),
         reasons=tuple(dict.fromkeys(decision.reason for _, decision in journal.decisions)),
         last_busy_seconds=journal.busy_until_seconds,
         imbalance_percent=_imbalance_percent(cluster),
@@ -107,6 +109,12 @@ def _outcome(name: str, cluster: ModelCluster, operator: ModelOperator) -> Outco
         overloaded_seconds=cluster.overloaded_seconds,
         node_hours=cluster.node_seconds / 3600,
     )
+
+
+def _under_way(record: Record) -> int:
+    """1 while a plan was begun and has not ended."""
+    stored = record.open_plan()
+    return int(stored is not None and stored.read().begun)
 
 
 def _imbalance_percent(cluster: ModelCluster) -> float:
@@ -132,6 +140,7 @@ def _unmet(expect: Expectation, run_seconds: float, outcome: Outcome) -> list[st
         (outcome.final_count == expect.final_count, f"{expect.final_count} QueryNodes expected at the end"),
         (outcome.operations == expect.operations, f"{expect.operations} operations expected"),
         (expect.outcomes in {None, outcome.outcomes}, f"outcomes {expect.outcomes} expected"),
+        (expect.verdicts in {None, outcome.verdicts}, f"verdicts {expect.verdicts} expected"),
         (peak in {None, outcome.peak_count}, f"{peak} QueryNodes at most expected"),
         (not missing, f"never came up: {', '.join(missing)}"),
         (not forbidden, f"must not come up: {', '.join(forbidden)}"),

@@ -1,35 +1,80 @@
-"""The operator of the model world: the real decision and the real course of an operation, with calls into the model.
+"""The operator of the model world: the real decision and the real course of a plan, with calls into the model.
 
-What outlives a crash is what the real operator keeps in status, through the same text form; the signals of the windows
-are memory and are lost.
+What outlives a crash is what the real operator keeps in its objects, through the same stored form; the signals of the
+windows are memory and are lost.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from milvus_tuning.api import MilvusTuningSpec, OperationStatus
+from milvus_tuning.api import (
+    MilvusTuningPlanStatus,
+    MilvusTuningSpec,
+    OperationStatus,
+    PlanApproval,
+    PlanChange,
+    PlanVote,
+)
 from milvus_tuning.decide import decide
+from milvus_tuning.decide.hold_off import without_turned_down
+from milvus_tuning.decide.lifecycle import Sight, next_turn, with_measurement, with_success
 from milvus_tuning.decide.load import signal
-from milvus_tuning.decide.operation import Call, begin, call_succeeded, next_move
+from milvus_tuning.decide.operation import Call
+from milvus_tuning.decide.proposal import propose
 from milvus_tuning.decide.readback import integer
 from milvus_tuning.decide.windows import kept
-from milvus_tuning.plan import Decision, History, Operation, Reason, Signal, Step, StepKind
+from milvus_tuning.plan import Decision, History, Operation, Phase, Plan, Reason, Signal, Step, StepKind, Verdict
 from milvus_tuning.simulate.cluster import ModelCluster
 from milvus_tuning.simulate.scenario import Fault, FaultKind, Scenario
-from milvus_tuning.simulate.view import take_snapshot, virtual_time
-from milvus_tuning.status.records import operation_from_status, operation_to_status
+from milvus_tuning.simulate.view import measure, take_snapshot, virtual_time
+from milvus_tuning.snapshot import Snapshot
+from milvus_tuning.status.plans import (
+    ballot_from_api,
+    change_from_api,
+    change_to_api,
+    course_from_status,
+    course_to_status,
+    history_entry,
+)
+from milvus_tuning.status.records import operation_from_status
 
-CALLS_PER_PASS = 6
+MOVES_PER_PASS = 12
 FINISHED_KEPT = 20
+POLICY_UID = "model"
+_AT_WORK = frozenset({Phase.RUNNING, Phase.ROLLING_BACK})
+
+
+@dataclass(slots=True, kw_only=True)
+class StoredPlan:
+    """A plan object as the API server would hold it."""
+
+    name: str
+    change: PlanChange
+    approval: PlanApproval | None = None
+    status: MilvusTuningPlanStatus | None = None
+
+    def read(self) -> Plan:
+        """The plan that is stored."""
+        change = change_from_api(self.change)
+        course = course_from_status(self.status or MilvusTuningPlanStatus(), change, name=self.name)
+        return Plan(name=self.name, change=change, uid=self.name, ballot=ballot_from_api(self.approval), course=course)
 
 
 @dataclass(slots=True, kw_only=True)
 class Record:
-    """What status holds: it outlives the operator."""
+    """What the objects hold: it outlives the operator."""
 
-    running: OperationStatus | None = None
+    plans: list[StoredPlan] = field(default_factory=list)
     finished: list[OperationStatus] = field(default_factory=list)
+
+    def open_plan(self) -> StoredPlan | None:
+        """The plan that is not over."""
+        return next((one for one in self.plans if one.read().open), None)
+
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """How the plans ended, those that never began included, oldest first."""
+        return tuple(verdict for one in self.plans if (verdict := one.read().course.verdict) is not None)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -40,6 +85,13 @@ class Journal:
     calls: list[tuple[float, StepKind, bool]] = field(default_factory=list)
     busy_until_seconds: float = 0.0
     peak_count: int = 0
+
+
+_VOTES = {
+    FaultKind.APPROVE: PlanVote.APPROVED,
+    FaultKind.REJECT: PlanVote.REJECTED,
+    FaultKind.CANCEL: PlanVote.CANCELLED,
+}
 
 
 class Crash(Exception):
@@ -71,51 +123,108 @@ class ModelOperator:
         self.journal.peak_count = max(self.journal.peak_count, self._cluster.desired_count)
 
     def _pass(self) -> None:
-        at = self._cluster.now_seconds
-        if self.record.running is not None:
-            self.journal.busy_until_seconds = at
-            self._carry_on(operation_from_status(self.record.running))
-            return
         snapshot = take_snapshot(self._cluster, self._scenario)
-        now = virtual_time(at)
+        stored = self.record.open_plan()
+        before = None if stored is None else stored.read()
+        decision = None
+        if before is None or before.course.phase not in _AT_WORK:
+            decision = self._decide(snapshot, before)
+        if stored is None and decision is not None and decision.steps:
+            stored = self._propose(decision, snapshot)
+        if stored is None:
+            return
+        self._vote(stored)
+        if stored.read().begun and stored.read().course.phase is not Phase.VERIFYING:
+            self.journal.busy_until_seconds = self._cluster.now_seconds
+        self._carry_on(stored, decision)
+        if _steps_ended(before, stored.read()):
+            self._signals = ()
+        if not stored.read().open and stored.read().begun:
+            self.record.finished = [*self.record.finished, history_entry(stored.read())][-FINISHED_KEPT:]
+
+    def _decide(self, snapshot: Snapshot, plan: Plan | None) -> Decision:
+        now = virtual_time(self._cluster.now_seconds)
         self._signals = (*self._signals, signal(snapshot, now))
         if self._spec.query_nodes is not None:
             self._signals = kept(self._signals, self._spec.query_nodes)
+        history = History(signals=self._signals, operations=self._history(plan))
+        decision = decide(self._spec, snapshot, history, now)
+        decision = without_turned_down(decision, self._spec, [one.read() for one in self.record.plans], now)
+        self.journal.decisions.append((self._cluster.now_seconds, decision))
+        return decision
+
+    def _history(self, plan: Plan | None) -> tuple[Operation, ...]:
         finished = tuple(operation_from_status(stored) for stored in self.record.finished)
-        decision = decide(self._spec, snapshot, History(signals=self._signals, operations=finished), now)
-        self.journal.decisions.append((at, decision))
-        if decision.steps:
-            self.journal.busy_until_seconds = at
-            self._carry_on(begin(decision, operation_id=f"operation-{len(finished) + 1}", now=now))
+        return (*finished, plan.course.operation) if plan is not None and plan.course.operation else finished
 
-    def _carry_on(self, operation: Operation) -> None:
+    def _propose(self, decision: Decision, snapshot: Snapshot) -> StoredPlan:
         now = virtual_time(self._cluster.now_seconds)
-        for _ in range(CALLS_PER_PASS):
-            snapshot = take_snapshot(self._cluster, self._scenario)
-            move = next_move(operation, snapshot, self._spec, now)
-            operation = self._write(move.operation)
-            if move.call is None:
+        plan = propose(
+            decision,
+            spec=self._spec,
+            snapshot=snapshot,
+            signal=signal(snapshot, now),
+            policy_name="model",
+            policy_uid=POLICY_UID,
+            generation=1,
+            sequence=len(self.record.plans) + 1,
+            now=now,
+        )
+        stored = StoredPlan(name=plan.name, change=change_to_api(plan.change))
+        self.record.plans.append(stored)
+        return stored
+
+    def _vote(self, stored: StoredPlan) -> None:
+        """A person of the scenario speaks on the plan."""
+        at, number = self._cluster.now_seconds, len(self.record.plans)
+        for fault in self._scenario.faults:
+            vote = _VOTES.get(fault.kind)
+            if vote is not None and fault.from_seconds <= at and fault.number in {0, number}:
+                stored.approval = PlanApproval(decision=vote, by="person")
+
+    def _carry_on(self, stored: StoredPlan, decision: Decision | None) -> None:
+        for _ in range(MOVES_PER_PASS):
+            turn = next_turn(stored.read(), self._sight(decision))
+            self._write(stored, turn.plan)
+            if turn.measure is not None:
+                measured = measure(self._cluster, self._scenario, self._spec)
+                self._write(stored, with_measurement(stored.read(), turn.measure, measured))
+            elif turn.call is not None:
+                message = self._call(stored.read(), turn.call)
+                now = virtual_time(self._cluster.now_seconds)
+                self._write(stored, with_success(stored.read(), turn.call, now, message))
+            else:
                 break
-            message = self._call(operation, move.call)
-            operation = self._write(call_succeeded(operation, move.call, now, message))
 
-    def _write(self, operation: Operation) -> Operation:
-        stored = operation_to_status(operation)
-        if operation.running:
-            self.record.running = stored
-        else:
-            self.record.running = None
-            self.record.finished = [*self.record.finished, stored][-FINISHED_KEPT:]
-            self._signals = ()
-        return operation_from_status(stored)
+    def _sight(self, decision: Decision | None) -> Sight:
+        now = virtual_time(self._cluster.now_seconds)
+        started = [operation_from_status(stored).started_at for stored in self.record.finished]
+        return Sight(
+            spec=self._spec,
+            snapshot=take_snapshot(self._cluster, self._scenario),
+            now=now,
+            decision=decision,
+            started_within_hour=sum(1 for one in started if (now - one).total_seconds() < 3600),
+        )
 
-    def _call(self, operation: Operation, call: Call) -> str:
-        step = operation.steps[call.step_index].step
+    def _write(self, stored: StoredPlan, plan: Plan) -> None:
+        now = virtual_time(self._cluster.now_seconds)
+        stored.status = course_to_status(plan.course, stored.status, now=now, generation=1)
+
+    def _call(self, plan: Plan, call: Call) -> str:
+        if plan.course.operation is None:
+            raise ValueError(f"{plan.name} has not begun")
+        step = plan.course.operation.steps[call.step_index].step
         message = perform(self._cluster, step, undo=call.undo)
         self.journal.calls.append((self._cluster.now_seconds, step.kind, call.undo))
         if any(crash.number == len(self.journal.calls) for crash in self._crashes):
             raise Crash
         return message
+
+
+def _steps_ended(before: Plan | None, after: Plan) -> bool:
+    was_over = before is not None and before.begun and before.course.phase not in _AT_WORK
+    return not was_over and after.begun and after.course.phase not in _AT_WORK
 
 
 def perform(cluster: ModelCluster, step: Step, *, undo: bool) -> str:

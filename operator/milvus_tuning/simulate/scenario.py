@@ -15,7 +15,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
 from milvus_tuning.api import MilvusTuningSpec
-from milvus_tuning.plan import Reason
+from milvus_tuning.plan import Reason, Verdict
 
 GIB = 2**30
 
@@ -64,6 +64,10 @@ class FaultKind(enum.StrEnum):
     LOADING = "Loading"  # Milvus loads a collection: a freeze
     OPERATOR_DOWN = "OperatorDown"  # no passes, memory lost
     CRASH_AFTER_CALL = "CrashAfterCall"  # the operator dies after its `number`-th call, before recording it
+    APPROVE = "Approve"  # a person approves from then on: plan `number`, or each (0)
+    REJECT = "Reject"
+    CANCEL = "Cancel"
+    SLOW = "Slow"  # searches take `factor` times as long, whatever the load
     FOREIGN_SCALE = "ForeignScale"  # somebody sets the replica count to `number` at from_seconds
 
 
@@ -88,6 +92,7 @@ class Expectation(ScenarioModel):
     final_count: int
     operations: int
     outcomes: tuple[Reason, ...] | None = None
+    verdicts: tuple[Verdict, ...] | None = None
     peak_count: int | None = None
     seen_reasons: tuple[Reason, ...] = ()
     forbidden_reasons: tuple[Reason, ...] = ()
@@ -110,12 +115,16 @@ class Scenario(ScenarioModel):
     expect: Expectation
 
     def policy(self) -> MilvusTuningSpec:
-        """The spec of the MilvusTuning; target and Prometheus are those of the model cluster unless named."""
+        """The spec of the MilvusTuning; target and Prometheus are those of the model cluster unless named.
+
+        Every risk approves itself unless the scenario says otherwise.
+        """
         return MilvusTuningSpec.model_validate(
             {
                 "targetRef": {"kind": "HelmRelease", "name": "model"},
                 "mode": "Auto",
                 "connections": {"prometheus": {"url": "http://prometheus:9090"}},
+                "approval": {"automatic": {"maxRisk": "High"}},
                 **self.spec,
             }
         )

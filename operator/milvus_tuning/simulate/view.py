@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime, timedelta
 
+from milvus_tuning.api import MilvusTuningSpec, Verification
+from milvus_tuning.plan import Measurement
 from milvus_tuning.simulate.cluster import ModelCluster, ModelNode
 from milvus_tuning.simulate.scenario import GIB, FaultKind, Scenario
 from milvus_tuning.snapshot import (
@@ -27,6 +30,7 @@ START = datetime(2026, 1, 5, tzinfo=UTC)
 SCRAPE_AGE_SECONDS = 5.0
 COLLECTION_ID = 100
 _BASE_LATENCY_MILLISECONDS = 20.0
+_SEARCHES_PER_CORE_MINUTE = 600  # each costs a tenth of a core second
 _NAMESPACE, _DEPLOYMENT = "model", "model-milvus-querynode"
 
 
@@ -138,6 +142,24 @@ def _traffic(cluster: ModelCluster, scenario: Scenario) -> Traffic:
     waiting = max((node.backlog_core_seconds for node in cluster.nodes), default=0.0) / cluster.model.cpu_cores
     latency = Sample(value=_BASE_LATENCY_MILLISECONDS + 1000 * waiting, age_seconds=SCRAPE_AGE_SECONDS)
     return Traffic(p99_milliseconds=latency, mean_milliseconds=latency)
+
+
+def measure(cluster: ModelCluster, scenario: Scenario, spec: MilvusTuningSpec) -> Measurement:
+    """What Prometheus would tell of the verification window that ends now."""
+    at = cluster.now_seconds
+    window_seconds = (spec.verification or Verification()).window_seconds
+    latency = _traffic(cluster, scenario).mean_milliseconds.value
+    if latency is None:
+        return Measurement(ended_at=virtual_time(at), window_seconds=window_seconds)
+    slowed = latency * math.prod(fault.factor for fault in scenario.active(FaultKind.SLOW, at))
+    return Measurement(
+        ended_at=virtual_time(at),
+        window_seconds=window_seconds,
+        searches_per_minute=round(scenario.cores(at) * _SEARCHES_PER_CORE_MINUTE),
+        mean_microseconds=round(slowed * 1000),
+        failed_searches_per_million=0,
+        node_count=len(cluster.members()),
+    )
 
 
 def _freezes(scenario: Scenario, at: float) -> tuple[Freeze, ...]:

@@ -16,6 +16,7 @@ from milvus_tuning.api import (
     ConditionStatus,
     ConfigStatus,
     DecisionStatus,
+    LastPlan,
     MilvusTuningStatus,
     Mode,
     Observed,
@@ -23,10 +24,11 @@ from milvus_tuning.api import (
     OperationStatus,
     RejectedAlternative,
 )
-from milvus_tuning.plan import Decision, Operation, Reason, SettingStatus, StepKind
+from milvus_tuning.plan import WISHES, Decision, Operation, Phase, Plan, Reason, SettingStatus, StepKind
 from milvus_tuning.snapshot import QueryNode, Sample, SegmentState, Snapshot
 from milvus_tuning.status.conditions import Facts, Verdict, merge_conditions, skew_percent, verdicts
-from milvus_tuning.status.records import format_time, operation_from_status, operation_to_status, parse_time
+from milvus_tuning.status.plans import history_entry
+from milvus_tuning.status.records import format_time, operation_from_status, parse_time
 
 HISTORY_LENGTH = 20
 REFRESH_SECONDS = 60.0
@@ -37,12 +39,10 @@ __all__ = [
     "build_status",
     "finished_operations",
     "format_time",
-    "invalid_status",
-    "operation_from_status",
-    "operation_to_status",
+    "missing_from_history",
     "parse_time",
     "skew_percent",
-    "unknown_operation_status",
+    "stopped_status",
     "worth_writing",
 ]
 
@@ -52,43 +52,42 @@ def build_status(previous: MilvusTuningStatus, facts: Facts, *, generation: int,
     conditions = merge_conditions(
         previous.conditions or [], verdicts(facts), now_text=format_time(now), generation=generation
     )
+    history = [*(previous.history or []), *map(history_entry, facts.finished)][-HISTORY_LENGTH:]
     return MilvusTuningStatus(
         observed_generation=generation,
         phase=phase(facts),
-        last_action=_last_action(facts.operation, previous.history or []),
+        last_action=_last_action(facts.plan, history),
         conditions=conditions,
         observed=_observed(facts, now),
         decision=_decision(facts.decision, now),
         config=[_config(setting) for setting in facts.settings] or None,
-        operation=operation_to_status(facts.operation) if facts.operation else None,
-        history=previous.history,
+        last_plan=_last_plan(facts.plan) or previous.last_plan,
+        history=history or None,
+        benefit=facts.benefit or previous.benefit,
     )
 
 
-def invalid_status(previous: MilvusTuningStatus, message: str, *, generation: int, now: datetime) -> MilvusTuningStatus:
-    """The status of an object whose spec cannot be read: it says what and where; what was observed before stays."""
-    verdict = Verdict(type="Ready", status=ConditionStatus.FALSE, reason=Reason.INVALID_SPEC, message=message)
-    return _stopped(previous, verdict, "Invalid", generation, now)
-
-
-def unknown_operation_status(
-    previous: MilvusTuningStatus, message: str, *, generation: int, now: datetime
+def stopped_status(
+    previous: MilvusTuningStatus, reason: Reason, message: str, *, generation: int, now: datetime
 ) -> MilvusTuningStatus:
-    """The status of an object whose operation was written in words unknown here; the operation itself stays."""
-    verdict = Verdict(type="Ready", status=ConditionStatus.FALSE, reason=Reason.UNKNOWN_OPERATION, message=message)
-    return _stopped(previous, verdict, "Blocked", generation, now)
+    """The status of an object that is left alone (it cannot be read, or its plan cannot): Ready and phase say so.
 
-
-def _stopped(
-    previous: MilvusTuningStatus, ready: Verdict, phase_word: str, generation: int, now: datetime
-) -> MilvusTuningStatus:
-    """What was observed before stays; only Ready and the phase say that nothing is done."""
+    What was observed before stays.
+    """
+    ready = Verdict(type="Ready", status=ConditionStatus.FALSE, reason=reason, message=message)
     before = previous.conditions or []
     conditions = merge_conditions(before, [ready], now_text=format_time(now), generation=generation)
     kept = [condition for condition in before if condition.type != ready.type]
+    word = "Invalid" if reason is Reason.INVALID_SPEC else "Blocked"
     return previous.model_copy(
-        update={"observed_generation": generation, "phase": phase_word, "conditions": [*conditions, *kept]}
+        update={"observed_generation": generation, "phase": word, "conditions": [*conditions, *kept]}
     )
+
+
+def missing_from_history(before: MilvusTuningStatus, finished: Sequence[Plan]) -> tuple[Plan, ...]:
+    """The plans that were begun and are over, and are not in the history yet."""
+    known = {entry.id for entry in before.history or []}
+    return tuple(plan for plan in finished if plan.begun and plan.name not in known)
 
 
 def finished_operations(status: MilvusTuningStatus) -> tuple[Operation, ...]:
@@ -110,23 +109,12 @@ def worth_writing(before: MilvusTuningStatus, after: MilvusTuningStatus, *, now:
     return stored is None or now - parse_time(stored) > timedelta(seconds=REFRESH_SECONDS)
 
 
-_WISHES = frozenset(  # reasons to act, which mode Observe leaves at the wish
-    {
-        Reason.SCALE_OUT_COMPUTATION,
-        Reason.SCALE_OUT_CAPACITY,
-        Reason.SCALE_IN,
-        Reason.BELOW_MINIMUM,
-        Reason.ABOVE_MAXIMUM,
-        Reason.SETTING_CHANGED,
-        Reason.PLACEMENT_CHANGED,
-    }
-)
-
-
 def phase(facts: Facts) -> str:
     """One word for people."""
-    if facts.operation is not None:
-        return _operation_phase(facts.operation)
+    if facts.plan is not None and facts.plan.open:
+        word = _plan_phase(facts.plan)
+        if word is not None:
+            return word
     words = {
         Reason.PAUSED: "Paused",
         Reason.READ_ONLY: "Paused",
@@ -136,27 +124,57 @@ def phase(facts: Facts) -> str:
         Reason.STABILIZING: "Stabilizing",
         Reason.STEADY: "Steady",
         Reason.WITHIN_TOLERANCE: "Steady",
+        Reason.MANUAL_OVERRIDE: "Overridden",
         Reason.AT_MAXIMUM: "Limited",
         Reason.AT_MINIMUM: "Steady",
         Reason.SKEW_NOT_CAPACITY: "Skewed",
     }
     word = words.get(facts.decision.reason, "Blocked")
-    observing = facts.spec.mode is Mode.OBSERVE and (facts.decision.reason in _WISHES or word != "Blocked")
+    observing = facts.spec.mode is Mode.OBSERVE and (facts.decision.reason in WISHES or word != "Blocked")
     return "Observing" if observing or facts.decision.reason is Reason.NOT_MANAGED else word
 
 
-def _operation_phase(operation: Operation) -> str:
-    kinds = {record.step.kind for record in operation.steps}
+def _plan_phase(plan: Plan) -> str | None:
+    """What an open plan makes of the phase; a plan that waits says nothing while the policy itself is paused."""
+    match plan.course.phase:
+        case Phase.PROPOSED:
+            return "AwaitingApproval"
+        case Phase.APPROVED:
+            return "AwaitingStart"
+        case Phase.RUNNING:
+            return _running_phase(plan)
+        case Phase.VERIFYING:
+            return "Verifying"
+        case _:
+            return "RollingBack"
+
+
+def _running_phase(plan: Plan) -> str:
+    kinds = {step.kind for step in plan.change.steps}
     if StepKind.DRAIN_QUERY_NODE in kinds:
         return "ScalingIn"
     return "ScalingOut" if StepKind.SCALE_QUERY_NODES in kinds else "Configuring"
 
 
-def _last_action(operation: Operation | None, history: Sequence[OperationStatus]) -> str | None:
-    """The newest operation in a few words, for the column: "ScaleQueryNodes 2 -> 3: Completed"."""
-    if operation is not None:
-        return f"{_in_words(operation_to_status(operation))}: running"
-    return f"{_in_words(history[-1])}: {history[-1].outcome}" if history else None
+def _last_plan(plan: Plan | None) -> LastPlan | None:
+    if plan is None:
+        return None
+    return LastPlan(
+        name=plan.name,
+        sequence=plan.change.sequence,
+        phase=plan.course.phase,
+        risk=plan.change.risk,
+        message=plan.change.message[:2048],
+        waits_for=plan.course.waits_for[:2048] or None,
+        verdict=plan.course.verdict,
+    )
+
+
+def _last_action(plan: Plan | None, history: Sequence[OperationStatus]) -> str | None:
+    """The newest change in a few words, for the column: "ScaleQueryNodes 2 -> 3: Kept"."""
+    if plan is not None and plan.open and plan.begun:
+        return f"{_in_words(history_entry(plan))}: {plan.course.phase}"
+    return f"{_in_words(history[-1])}: {history[-1].verdict or history[-1].outcome}" if history else None
 
 
 def _in_words(operation: OperationStatus) -> str:
@@ -275,6 +293,7 @@ def _without_times(status: MilvusTuningStatus) -> MilvusTuningStatus:
     return status.model_copy(
         update={
             "decision": _without_numbers(decision) if decision else None,
+            "benefit": None,
             "observed": observed.model_copy(update={"data_time": None}) if observed else None,
             "conditions": [_without_message(condition) for condition in status.conditions or []],
         }

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from milvus_tuning.api import Condition, ConditionStatus, MilvusTuningSpec, Mode
-from milvus_tuning.plan import Decision, Operation, Reason, SettingState, SettingStatus, Signal
+from milvus_tuning.api import Benefit, Condition, ConditionStatus, MilvusTuningSpec, Mode
+from milvus_tuning.plan import Decision, Operation, Plan, Reason, SettingState, SettingStatus, Signal
 from milvus_tuning.snapshot import Problem, ProblemKind, Snapshot
 
 DEFAULT_IMBALANCE_PERCENT = 20  # the seed's goal, and CockroachDB's margin is 15
@@ -51,8 +51,10 @@ class Facts:
     decision: Decision
     signal: Signal
     settings: Sequence[SettingStatus] = ()
-    operation: Operation | None = None
-    last_finished: Operation | None = None
+    plan: Plan | None = None  # the open plan, or the last one
+    finished: Sequence[Plan] = ()  # plans that ended in this pass
+    last_finished: Operation | None = None  # the newest change that was carried out
+    benefit: Benefit | None = None
     read_only: bool = False
 
 
@@ -152,7 +154,7 @@ def _scaling_active(facts: Facts) -> Verdict | None:
     blockers = {
         Reason.PAUSED: facts.spec.paused,
         Reason.READ_ONLY: facts.read_only,
-        Reason.OBSERVE_ONLY: facts.spec.mode is not Mode.AUTO,
+        Reason.OBSERVE_ONLY: facts.spec.mode is Mode.OBSERVE,
         facts.decision.reason: facts.decision.reason in _UNMEASURED,
     }
     reason = next((reason for reason, holds in blockers.items() if holds), None)
@@ -231,7 +233,7 @@ def _pause_reason(facts: Facts) -> str:
 
 def _frozen(facts: Facts) -> Verdict:
     freezes = facts.snapshot.freezes
-    if not freezes or facts.operation is not None:
+    if not freezes or (facts.plan is not None and facts.plan.open and facts.plan.begun):
         return _flag("Frozen", holds=False, reason="NotFrozen")
     message = "; ".join(freeze.message for freeze in freezes)
     return _flag("Frozen", holds=True, reason=freezes[0].reason, message=message)
