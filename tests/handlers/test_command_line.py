@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from milvus_tuning.__main__ import EXIT_FINDINGS, EXIT_OK, main
+from milvus_tuning.__main__ import main
+from milvus_tuning.cli import EXIT_FAILURE, EXIT_OK
 
 SCENARIO = Path(__file__).parent.parent / "scenarios" / "only_observes_in_mode_observe.yaml"
 
@@ -26,5 +27,5 @@ def test_simulate_succeeds_when_all_came_as_expected(capsys: pytest.CaptureFixtu
 
 
 def test_simulate_fails_when_one_of_several_did_not(disappointed: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["simulate", str(SCENARIO), str(disappointed)]) == EXIT_FINDINGS
+    assert main(["simulate", str(SCENARIO), str(disappointed)]) == EXIT_FAILURE
     assert "FAILED: " in capsys.readouterr().out

@@ -1,0 +1,180 @@
+"""Why: the rule that a decision or a plan follows, its inputs, and each alternative that was turned down."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from milvus_tuning.cli import steps as step_words
+from milvus_tuning.cli.fields import Body, at, entries, mapping, moment, name, number, text, words
+from milvus_tuning.cli.layout import Fact, age, facts, table, when
+from milvus_tuning.cli.meanings import meaning
+from milvus_tuning.cli.plans import heading, mode, phase, predicted, vote
+from milvus_tuning.plan import WISHES
+
+MEASUREMENTS = (
+    ("searches a minute", "searchesPerMinute", ""),
+    ("searches a minute and node", "searchesPerMinutePerNode", ""),
+    ("mean latency", "meanMicroseconds", "us"),
+    ("P99, to a factor of two", "p99Milliseconds", "ms"),
+    ("time in queues", "queueMicroseconds", "us"),
+    ("failed of a million", "failedSearchesPerMillion", ""),
+    ("slow of a million", "slowSearchesPerMillion", ""),
+    ("slow is above", "slowBoundMilliseconds", "ms"),
+    ("skew", "skewPercent", "%"),
+    ("QueryNodes", "nodeCount", ""),
+    ("window", "windowSeconds", "s"),
+)
+
+
+def document(policy: Body) -> dict[str, object]:
+    """What `explain -o json` says of a decision."""
+    reason = text(policy, "status", "decision", "reason")
+    said = meaning(reason)
+    return {
+        "name": name(policy),
+        "mode": mode(policy),
+        "phase": text(policy, "status", "phase") or None,
+        "decision": at(policy, "status", "decision"),
+        "meaning": said.meaning if said else None,
+        "remedy": said.remedy if said else None,
+        "waitsFor": text(policy, "status", "lastPlan", "waitsFor") or None,
+        "conditions": at(policy, "status", "conditions"),
+    }
+
+
+def plan_document(plan: Body) -> dict[str, object]:
+    """What `explain --plan -o json` says of a plan."""
+    said = meaning(text(plan, "spec", "change", "reason"))
+    return {
+        "name": name(plan),
+        "meaning": said.meaning if said else None,
+        "remedy": said.remedy if said else None,
+        "spec": at(plan, "spec"),
+        "status": at(plan, "status"),
+    }
+
+
+def render(policy: Body, now: datetime, width: int) -> list[str]:
+    """The policy's present decision, for people."""
+    decision = mapping(policy, "status", "decision")
+    if not text(decision, "reason"):
+        return [heading(policy), *_conditions(policy, now, width)]
+    last = mapping(policy, "status", "lastPlan")
+    waits = text(last, "waitsFor")
+    return [
+        heading(policy),
+        *facts(
+            [
+                *_rule(text(decision, "reason")),
+                Fact(label="in numbers", text=text(decision, "message")),
+                Fact(label="chosen", text=_chosen(policy)),
+                Fact(label="waits for", text=f"{waits} (plan {text(last, 'name')})" if waits else ""),
+                Fact(label="decided", text=when(moment(decision, "time"), now)),
+            ],
+            width=width,
+        ),
+        *_inputs(decision, width),
+        *_rejected(decision, width),
+        *_conditions(policy, now, width),
+    ]
+
+
+def render_plan(plan: Body, now: datetime, width: int) -> list[str]:
+    """A plan's own reason, and what came of it, for people."""
+    change, status = mapping(plan, "spec", "change"), mapping(plan, "status")
+    verdict, verdict_message = text(status, "verdict"), text(status, "verdictMessage")
+    return [
+        f"{name(plan)}   phase {phase(plan)}   risk {text(change, 'risk', 'level')}",
+        *facts(
+            [
+                *_rule(text(change, "reason")),
+                Fact(label="in numbers", text=text(change, "message")),
+                Fact(label="chosen", text=step_words.in_short(entries(change, "steps"))),
+                Fact(label="risk", text="; ".join(words(change, "risk", "reasons"))),
+                Fact(label="expected", text="; ".join(predicted(mapping(change, "predicted")))),
+                Fact(label="target", text=text(change, "target")),
+                Fact(label="waits for", text=text(status, "waitsFor")),
+                Fact(label="vote", text=vote(plan)),
+                Fact(label="approval", text=text(status, "approval")),
+                Fact(label="verdict", text=f"{verdict}: {verdict_message}" if verdict_message else verdict),
+                Fact(label="proposed", text=when(moment(change, "proposedAt"), now)),
+                Fact(label="begun", text=when(moment(status, "startedAt"), now)),
+                Fact(label="finished", text=when(moment(status, "finishedAt"), now)),
+            ],
+            width=width,
+        ),
+        *_measured(mapping(status, "measured"), width),
+        *_conditions(plan, now, width),
+    ]
+
+
+def _rule(reason: str) -> list[Fact]:
+    said = meaning(reason)
+    if said is None:
+        return [Fact(label="rule", text=f"{reason} (a reason that this version of the command does not know)")]
+    return [
+        Fact(label="rule", text=f"{reason}: {said.meaning}"),
+        Fact(label="what to do", text="" if said.remedy == "nothing" else said.remedy),
+    ]
+
+
+def _chosen(policy: Body) -> str:
+    decision = mapping(policy, "status", "decision")
+    if text(decision, "reason") not in WISHES:
+        return "no change"
+    count, present = number(decision, "desiredCount"), number(policy, "status", "observed", "desiredCount")
+    if count is None or count == present:
+        return "the change that the reason names"
+    return f"QueryNodes {present} -> {count}" if present is not None else f"{count} QueryNodes"
+
+
+def _inputs(decision: Body, width: int) -> list[str]:
+    rows = [
+        (label, "not measured" if value is None else str(value)) for label, value in mapping(decision, "inputs").items()
+    ]
+    return ["", *table(("INPUT", "VALUE"), rows, width=width)] if rows else []
+
+
+def _rejected(decision: Body, width: int) -> list[str]:
+    rows = [
+        (_alternative(text(entry, "alternative")), text(entry, "reason"), text(entry, "message"))
+        for entry in entries(decision, "rejected")
+    ]
+    if not rows:
+        return ["", "No alternative was turned down."]
+    return ["", *table(("TURNED DOWN", "REASON", "BECAUSE"), rows, width=width)]
+
+
+def _alternative(word: str) -> str:
+    return "no change" if word == "NoChange" else word
+
+
+def _conditions(body: Body, now: datetime, width: int) -> list[str]:
+    rows = [
+        (
+            text(entry, "type"),
+            text(entry, "status"),
+            age(moment(entry, "lastTransitionTime"), now),
+            text(entry, "reason"),
+            text(entry, "message"),
+        )
+        for entry in entries(body, "status", "conditions")
+    ]
+    if not rows:
+        return []
+    return ["", *table(("CONDITION", "STATUS", "SINCE", "REASON", "MESSAGE"), rows, width=width)]
+
+
+def _measured(measured: Body, width: int) -> list[str]:
+    before, after = mapping(measured, "before"), mapping(measured, "after")
+    rows = [
+        (label, _quantity(before, field, unit), _quantity(after, field, unit))
+        for label, field, unit in MEASUREMENTS
+        if number(before, field) is not None or number(after, field) is not None
+    ]
+    return ["", *table(("MEASURED", "BEFORE", "AFTER"), rows, width=width)] if rows else []
+
+
+def _quantity(effect: Body, field: str, unit: str) -> str:
+    found = number(effect, field)
+    return "-" if found is None else f"{found:,} {unit}".strip()

@@ -1,0 +1,232 @@
+"""What each reason means and what to do about it, in words: `explain` prints them, docs/operations.md lists them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from milvus_tuning.plan import Reason
+
+
+class Meaning(NamedTuple):
+    """A reason in plain words; names of fields and commands stand in backticks."""
+
+    meaning: str
+    remedy: str
+
+
+MEANINGS: Mapping[Reason, Meaning] = {
+    Reason.STEADY: Meaning(
+        "no signal calls for a change",
+        "nothing",
+    ),
+    Reason.WITHIN_TOLERANCE: Meaning(
+        "a signal is above its threshold, and so near the target that a change would not be worth it",
+        "nothing",
+    ),
+    Reason.STABILIZING: Meaning(
+        "a signal has not lasted for its whole window",
+        "wait; the windows are `scaleOut` and `scaleIn`",
+    ),
+    Reason.COOLDOWN: Meaning(
+        "the last change was a short while ago",
+        "wait; `cooldownSeconds`",
+    ),
+    Reason.NOT_MANAGED: Meaning(
+        "the spec declares none of `queryNodes`, `loadBalancing` and `consistency`",
+        "declare what should be managed",
+    ),
+    Reason.OBSERVE_ONLY: Meaning(
+        "there is something to do, and the mode is Observe",
+        "set `mode: Auto` when you agree",
+    ),
+    Reason.SCALE_OUT_COMPUTATION: Meaning(
+        "CPU or read concurrency was above its threshold for its window: more QueryNodes",
+        "nothing",
+    ),
+    Reason.SCALE_OUT_CAPACITY: Meaning(
+        "the same for memory",
+        "nothing",
+    ),
+    Reason.SCALE_IN: Meaning(
+        "both signals were low for their windows: one QueryNode fewer",
+        "nothing",
+    ),
+    Reason.BELOW_MINIMUM: Meaning(
+        "fewer QueryNodes than `minCount`",
+        "nothing",
+    ),
+    Reason.ABOVE_MAXIMUM: Meaning(
+        "more QueryNodes than `maxCount`: one fewer at a time",
+        "nothing",
+    ),
+    Reason.MANUAL_OVERRIDE: Meaning(
+        "`queryNodes.override` sets the number of QueryNodes until its `expiresAt`: more at once, fewer one at a time",
+        "remove it when the rules should count again",
+    ),
+    Reason.SETTING_CHANGED: Meaning(
+        "a declared setting is written to Milvus's etcd",
+        "nothing",
+    ),
+    Reason.PLACEMENT_CHANGED: Meaning(
+        "Milvus's balancer is held off, or let go again",
+        "nothing",
+    ),
+    Reason.IN_PROGRESS: Meaning(
+        "an operation is under way: `status.operation`",
+        "wait",
+    ),
+    Reason.AT_MINIMUM: Meaning(
+        "fewer QueryNodes would do, and `minCount` is reached",
+        "lower `minCount` if that is wanted",
+    ),
+    Reason.AT_MAXIMUM: Meaning(
+        "more QueryNodes are wanted, and `maxCount` is reached",
+        "raise `maxCount`, or accept the load",
+    ),
+    Reason.STEP_LIMITED: Meaning(
+        "more is wanted than one operation may add",
+        "nothing, or raise `scaleOut.maxStep`",
+    ),
+    Reason.ACTION_LIMIT: Meaning(
+        "`approval.automatic.maxActionsPerHour` operations were started within the hour",
+        "find out why so many were wanted",
+    ),
+    Reason.SKEW_NOT_CAPACITY: Meaning(
+        "one QueryNode is busy and the others are not: another one would not help",
+        "look at the placement; let Milvus balance (`queryCoord.autoBalance`), and at hot collections with "
+        "one segment or one replica",
+    ),
+    Reason.REPLICA_MULTIPLE: Meaning(
+        "before Milvus 2.4.13 the number of QueryNodes is kept a multiple of the in-memory replicas, and "
+        "none such is allowed",
+        "fit `minCount`, `maxCount` and `maxStep` to the number of replicas",
+    ),
+    Reason.WOULD_NOT_FIT: Meaning(
+        "the data of the node that would leave does not fit on the others",
+        "nothing: the node is needed",
+    ),
+    Reason.WOULD_NOT_FIT_WITH_NODE_LOST: Meaning(
+        "it would fit, but not with one more node lost",
+        "nothing: the node is the reserve",
+    ),
+    Reason.WOULD_OVERLOAD: Meaning(
+        "the others would soon call for growth again",
+        "nothing",
+    ),
+    Reason.REPLICA_NEEDS_NODES: Meaning(
+        "an in-memory replica or a resource group would be left with too few nodes",
+        "lower the replica number, or keep the size",
+    ),
+    Reason.GRACE_PERIOD_TOO_SHORT: Meaning(
+        "the pods would be killed before their segments have moved",
+        "raise `terminationGracePeriodSeconds` of the QueryNode pods; 1800 is Milvus's own graceful stop timeout",
+    ),
+    Reason.NO_VICTIM: Meaning(
+        "no QueryNode is known well enough to be taken away",
+        "see `NodeIdentityUnknown` and `MetricsMissing`",
+    ),
+    Reason.PAUSED: Meaning(
+        "`spec.paused` is true",
+        "set it to false to go on",
+    ),
+    Reason.READ_ONLY: Meaning(
+        "the operator runs with `readOnly`",
+        "`helm upgrade ... --set readOnly=false`",
+    ),
+    Reason.FROZEN: Meaning(
+        "Milvus loads, drains, rolls out or is between two sizes; the message says which",
+        "wait; if it does not end, look at the pods that it names",
+    ),
+    Reason.CONFLICT: Meaning(
+        "an HPA, KEDA object, second MilvusTuning or another writer sets the same number",
+        "leave one of them",
+    ),
+    Reason.HELM_OWNS_FIELD: Meaning(
+        "the release renders `replicas`",
+        "`queryNode.replicas: -1`, see below, or `targetRef.allowHelmOwnedFields: true`",
+    ),
+    Reason.TARGET_NOT_FOUND: Meaning(
+        "no such release or Milvus object in this namespace",
+        "correct `spec.targetRef`",
+    ),
+    Reason.TARGET_UNSUPPORTED: Meaning(
+        "the install has a form that is not scaled (standalone, several installs of one name, a Deployment "
+        "or group of counts per resource group)",
+        "leave `queryNodes` out",
+    ),
+    Reason.MILVUS_UNREACHABLE: Meaning(
+        "the proxy does not answer, or refuses the credentials",
+        "check `spec.connections.milvus` and NetworkPolicies",
+    ),
+    Reason.METRICS_MISSING: Meaning(
+        "Prometheus does not answer, or series are absent",
+        "`milvus-tuning doctor` names the series",
+    ),
+    Reason.METRICS_STALE: Meaning(
+        "the newest samples are too old",
+        "look at Prometheus and its scrapes",
+    ),
+    Reason.VERSION_UNSUPPORTED: Meaning(
+        "Milvus is older than 2.3, or does not say what it is",
+        "upgrade, or run a release",
+    ),
+    Reason.NODE_IDENTITY_UNKNOWN: Meaning(
+        "which Milvus node runs in which pod is not known beyond doubt",
+        "let the operator reach port 9091 of the pods, or have them scraped; no hostNetwork",
+    ),
+    Reason.INVALID_SPEC: Meaning(
+        "the object cannot be read by this version, or a connection in it is malformed",
+        "correct the field that is named; after a downgrade, upgrade again",
+    ),
+    Reason.SECRET_NOT_FOUND: Meaning(
+        "a Secret or key that the spec names is not in this namespace",
+        "create it",
+    ),
+    Reason.PERMISSION_DENIED: Meaning(
+        "a right is missing",
+        "`milvus-tuning doctor` names it",
+    ),
+    Reason.UNKNOWN_OPERATION: Meaning(
+        "`status.operation` was written by another version of the operator",
+        "let that version finish it, or remove `status.operation`",
+    ),
+    Reason.COMPLETED: Meaning(
+        "verified by what Kubernetes and Milvus say",
+        "nothing",
+    ),
+    Reason.INSUFFICIENT_CAPACITY: Meaning(
+        "new QueryNodes did not become ready within their deadline; the size before was restored",
+        "make room in the Kubernetes cluster; quotas, taints, images",
+    ),
+    Reason.DRAIN_STUCK: Meaning(
+        "a leaving QueryNode was not done within its deadline; nothing is restored while it leaves",
+        "look at Milvus's log and at the pod",
+    ),
+    Reason.PRECONDITION_CHANGED: Meaning(
+        "the world changed before or during the operation; what was begun was taken back",
+        "nothing, unless it comes again: then somebody else writes",
+    ),
+    Reason.UNDONE: Meaning(
+        "a step did not take effect and was taken back",
+        "the message says which",
+    ),
+    Reason.HANDED_BACK: Meaning(
+        "the object was deleted and what it had changed is as before",
+        "nothing",
+    ),
+    Reason.HAND_BACK_INCOMPLETE: Meaning(
+        "the object was deleted and for ten minutes not everything could be handed back; it was let go",
+        'see "The operator is already gone"',
+    ),
+}
+"""Each in the words of docs/operations.md; a test compares the two."""
+
+
+def meaning(reason: str) -> Meaning | None:
+    """What this reason means; None for one of another version."""
+    try:
+        found = MEANINGS.get(Reason(reason))
+    except ValueError:
+        return None
+    return found and Meaning(*(part.replace("`", "") for part in found))

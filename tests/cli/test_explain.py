@@ -1,0 +1,131 @@
+"""Why, for people and for programs: the rule, the inputs, everything that was turned down."""
+
+from __future__ import annotations
+
+from textwrap import dedent
+
+import pytest
+
+from milvus_tuning.cli import explain
+from tests.cli.objects import NOW, SET_KEY, a_decision, a_plan, a_policy
+
+
+def golden(text: str) -> str:
+    return dedent(text).strip("\n")
+
+
+def test_a_decision_to_act() -> None:
+    policy = a_policy(lastPlan={"name": "rag-0123456789", "waitsFor": "approval"})
+    assert "\n".join(explain.render(policy, NOW, 80)) == golden("""
+        milvus/rag   mode Propose   phase Stabilizing
+          rule         ComputationAboveTarget: CPU or read concurrency was above its
+                       threshold for its window: more QueryNodes
+          in numbers   computation 71 % was above 60 % for 120 s; 3 QueryNodes bring it
+                       to 47 %
+          chosen       QueryNodes 2 -> 3
+          waits for    approval (plan rag-0123456789)
+          decided      12s ago (2026-01-05T11:59:48Z)
+
+        INPUT                 VALUE
+        busiest computation   0.71
+        capacity              0.3
+        queue share           not measured
+
+        TURNED DOWN       REASON                   BECAUSE
+        no change         ComputationAboveTarget   the window of 120 s is over
+        ScaleOut 2 -> 4   StepLimited              3 are enough: 47 % is below 50 %
+
+        CONDITION       STATUS   SINCE   REASON        MESSAGE
+        Ready           True     3h      Steady        all that is declared can be acted
+                                                       on
+        ScalingActive   False    3m      ObserveOnly   a plan waits for approval,
+                                                       because the mode is Propose
+    """)
+
+
+def test_a_decision_not_to_act() -> None:
+    policy = a_policy(decision=a_decision("CooldownActive", "90 s of 300 s have passed"), conditions=None)
+    assert "\n".join(explain.render(policy, NOW, 80)) == golden("""
+        milvus/rag   mode Propose   phase Stabilizing
+          rule         CooldownActive: the last change was a short while ago
+          what to do   wait; cooldownSeconds
+          in numbers   90 s of 300 s have passed
+          chosen       no change
+          decided      12s ago (2026-01-05T11:59:48Z)
+
+        No alternative was turned down.
+    """)
+
+
+def test_a_plan_that_was_rolled_back() -> None:
+    plan = a_plan(
+        steps=(SET_KEY,),
+        phase="Finished",
+        verdict="RolledBack",
+        verdictMessage="the mean latency rose by 379 %",
+        startedAt="2026-01-05T11:55:00Z",
+        finishedAt="2026-01-05T11:57:00Z",
+        measured={
+            "before": {"windowSeconds": 180, "searchesPerMinute": 12300, "meanMicroseconds": 48000},
+            "after": {"windowSeconds": 180, "searchesPerMinute": 12280, "skewPercent": 12},
+        },
+    )
+    plan["spec"]["change"]["predicted"] = {}
+    plan["spec"]["change"]["reason"] = "SettingChanged"
+    assert "\n".join(explain.render_plan(plan, NOW, 120)) == golden("""
+        rag-0123456789   phase Finished   risk Medium
+          rule         SettingChanged: a declared setting is written to Milvus's etcd
+          in numbers   computation 71 % was above 60 % for 120 s; 3 QueryNodes bring it to 47 %
+          chosen       common.gracefultime absent -> 0
+          risk         a QueryNode more; 12 segments move
+          target       Deployment milvus/my-release-milvus-querynode
+          verdict      RolledBack: the mean latency rose by 379 %
+          proposed     8m ago (2026-01-05T11:52:00Z)
+          begun        5m ago (2026-01-05T11:55:00Z)
+          finished     3m ago (2026-01-05T11:57:00Z)
+
+        MEASURED            BEFORE      AFTER
+        searches a minute   12,300      12,280
+        mean latency        48,000 us   -
+        skew                -           12 %
+        window              180 s       180 s
+    """)
+
+
+@pytest.mark.parametrize(
+    ("reason", "chosen"),
+    [
+        pytest.param("Steady", "no change", id="nothing is wished for"),
+        pytest.param("BelowTarget", "QueryNodes 2 -> 3", id="another size"),
+        pytest.param("SettingChanged", "QueryNodes 2 -> 3", id="a size that is told along"),
+    ],
+)
+def test_names_what_was_chosen(reason: str, chosen: str) -> None:
+    policy = a_policy(decision=a_decision(reason) | {"desiredCount": 3})
+    assert f"  chosen       {chosen}" in explain.render(policy, NOW, 80)
+
+
+def test_a_reason_of_a_newer_operator_is_shown_as_it_is() -> None:
+    lines = explain.render(a_policy(decision=a_decision("ReasonOfTomorrow", "42")), NOW, 120)
+    assert "  rule         ReasonOfTomorrow (a reason that this version of the command does not know)" in lines
+    assert "  in numbers   42" in lines
+
+
+def test_a_policy_that_was_never_seen() -> None:
+    policy = a_policy()
+    del policy["status"]
+    assert explain.render(policy, NOW, 80) == ["milvus/rag   mode Propose   phase not seen by the operator yet"]
+
+
+def test_the_document_for_programs() -> None:
+    policy = a_policy(decision=a_decision("CooldownActive"), conditions=None)
+    assert explain.document(policy) == {
+        "name": "rag",
+        "mode": "Propose",
+        "phase": "Stabilizing",
+        "decision": a_decision("CooldownActive"),
+        "meaning": "the last change was a short while ago",
+        "remedy": "wait; cooldownSeconds",
+        "waitsFor": None,
+        "conditions": None,
+    }

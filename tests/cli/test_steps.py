@@ -1,0 +1,106 @@
+"""Steps in words: every kind has its own, and a kind of a newer operator is shown with its parameters."""
+
+from __future__ import annotations
+
+import pytest
+
+from milvus_tuning.cli import steps
+from tests.cli.objects import DRAIN, OF_TOMORROW, SCALE_IN, SCALE_OUT, SET_KEY, TAKE_PLACEMENT, Object
+
+RETURN_PLACEMENT = SET_KEY | {"kind": "ReturnPlacement"}
+
+
+@pytest.mark.parametrize(
+    ("sequence", "short"),
+    [
+        pytest.param([SCALE_OUT], "QueryNodes 2 -> 3", id="a node more"),
+        pytest.param([DRAIN, SCALE_IN], "QueryNodes 3 -> 2", id="the mark on the leaving pod goes without saying"),
+        pytest.param([DRAIN], "DrainQueryNode qn-3", id="a mark alone"),
+        pytest.param([SET_KEY], "common.gracefultime absent -> 0", id="a setting"),
+        pytest.param([TAKE_PLACEMENT], "hold Milvus's balancer off", id="the balancer held off"),
+        pytest.param([RETURN_PLACEMENT], "let Milvus's balancer go", id="the balancer let go"),
+        pytest.param([OF_TOMORROW], "WarmCollection", id="a kind of a newer operator"),
+        pytest.param([SET_KEY, SCALE_OUT], "common.gracefultime absent -> 0, QueryNodes 2 -> 3", id="several"),
+        pytest.param([], "", id="none"),
+    ],
+)
+def test_a_sequence_comes_to(sequence: list[Object], short: str) -> None:
+    assert steps.in_short(sequence) == short
+
+
+@pytest.mark.parametrize(
+    ("step", "lines"),
+    [
+        pytest.param(
+            SCALE_OUT,
+            [
+                "  1. set the number of QueryNodes to 3",
+                "     before   2 are asked for",
+                "     proof    3 serve within 900 s",
+                "     undo     set it to 2",
+            ],
+            id="a node more",
+        ),
+        pytest.param(
+            SCALE_IN,
+            [
+                "  1. set the number of QueryNodes to 2",
+                "     before   3 are asked for",
+                "     proof    2 serve within 1800 s, qn-3 is gone, at least 119000 rows are served",
+                "     undo     set it to 3",
+            ],
+            id="a node less",
+        ),
+        pytest.param(
+            DRAIN,
+            [
+                "  1. mark the pod qn-3 as the one to leave (deletion cost -1000)",
+                "     before   it is the same pod (0b8a), with a grace period of 1800 s",
+                "     proof    the pod has the deletion cost -1000",
+                "     undo     remove the mark",
+            ],
+            id="a mark",
+        ),
+        pytest.param(
+            SET_KEY,
+            [
+                "  1. set common.gracefultime to 0 in Milvus's etcd",
+                "     before   common.gracefultime is absent",
+                "     proof    common.gracefultime is 0",
+                "     undo     remove common.gracefultime from Milvus's etcd",
+            ],
+            id="a setting",
+        ),
+        pytest.param(
+            TAKE_PLACEMENT,
+            [
+                "  1. set querycoord.autobalance to false in Milvus's etcd, under a lease of 180 s",
+                "     before   querycoord.autobalance is absent",
+                "     proof    querycoord.autobalance is false",
+                "     undo     remove querycoord.autobalance from Milvus's etcd",
+            ],
+            id="the balancer held off",
+        ),
+        pytest.param(
+            OF_TOMORROW,
+            [
+                "  1. WarmCollection: collection products, percent 80",
+                "     before   collection products",
+                "     proof    nothing",
+                "     undo     nothing",
+            ],
+            id="a kind of a newer operator",
+        ),
+    ],
+)
+def test_a_step_says_what_it_does_and_how_it_is_taken_back(step: Object, lines: list[str]) -> None:
+    assert steps.described([step], [], width=120) == lines
+
+
+def test_a_step_that_has_begun_says_how_far_it_is() -> None:
+    courses = [{"state": "Done"}, {"state": "Applied", "message": "3 of 12 segments handed over"}, {"state": "Pending"}]
+    lines = steps.described([DRAIN, SCALE_IN, SET_KEY], courses, width=120)
+    assert [line.strip() for line in lines if "state" in line] == [
+        "state    Done",
+        "state    Applied: 3 of 12 segments handed over",
+    ]
