@@ -16,7 +16,19 @@ from typing import Any
 
 from milvus_tuning.api import MilvusTuningSpec, Mode
 from milvus_tuning.decide.load import signal
-from milvus_tuning.plan import History, Operation, Reason, Signal, Step, StepKind, StepRecord, StepState
+from milvus_tuning.plan import (
+    Change,
+    History,
+    Operation,
+    Prediction,
+    Reason,
+    Risk,
+    Signal,
+    Step,
+    StepKind,
+    StepRecord,
+    StepState,
+)
 from milvus_tuning.snapshot import (
     Collection,
     QueryNode,
@@ -227,6 +239,35 @@ def a_finished_operation(
         finished_at=end,
         outcome=outcome,
     )
+
+
+def a_change(**changes: Any) -> Change:
+    """Two QueryNodes more, proposed at noon and good for an hour."""
+    grow = Step(
+        kind=StepKind.SCALE_QUERY_NODES,
+        precondition={"desiredCount": 2},
+        action={"count": 4},
+        verification={"servingCount": 4, "deadlineSeconds": 900},
+        undo={"count": 2},
+    )
+    change = Change(
+        policy_name="rag",
+        policy_uid="0d7c",
+        policy_generation=3,
+        intent_digest="a1",
+        inputs_digest="b2",
+        target="Deployment milvus/my-release-milvus-querynode",
+        sequence=7,
+        reason=Reason.SCALE_OUT_COMPUTATION,
+        message="2 -> 4 QueryNodes: computation 80 %",
+        steps=(grow,),
+        risk=Risk.MEDIUM,
+        risk_reasons=("2 QueryNodes more",),
+        prediction=Prediction(node_count_before=2, node_count_after=4),
+        proposed_at=NOON,
+        expires_at=NOON + timedelta(hours=1),
+    )
+    return replace(change, **changes)
 
 
 def _share(share: float | None, limit: float, age: float) -> Sample:

@@ -60,7 +60,7 @@ from milvus_tuning.status.records import (
 )
 
 RISK_REASONS = 10  # of `api.PlanRisk`
-HISTORY_TEXT_LENGTH = 300  # twenty entries of four such texts and two steps are below half of the status' 64 KiB
+HISTORY_TEXT_LENGTH = 200  # so twenty entries with two steps each take about 40 of the 64 KiB of a status
 
 
 def change_to_api(change: Change) -> PlanChange:
