@@ -46,7 +46,7 @@ def an_operation(
         started_at=end - timedelta(minutes=5),
         steps=(StepRecord(step=step, state=StepState.UNDONE),),
         finished_at=end,
-        outcome=Reason.COMPLETED,
+        outcome=Reason.ROLLED_BACK,
         verdict=verdict,
         verdict_message=message,
         intent_digest=digest,
@@ -105,7 +105,7 @@ def test_a_roll_back_counts_for_its_value_its_spec_and_a_day(
     [
         pytest.param(0, 1, Reason.STEADY, id="the same again"),
         pytest.param(0, 25, Reason.SETTING_CHANGED, id="a day later"),
-        pytest.param(1000, 1, Reason.SETTING_CHANGED, id="another value, and so another digest"),
+        pytest.param(1000, 0.01, Reason.SETTING_CHANGED, id="another value, and so another digest"),
     ],
 )
 def test_the_decision_heeds_the_history(milliseconds: int, hours_ago: float, reason: Reason) -> None:

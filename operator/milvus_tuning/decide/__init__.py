@@ -28,6 +28,8 @@ from milvus_tuning.plan import Decision, History, Reason, Rejection, Step, StepK
 from milvus_tuning.snapshot import Snapshot
 
 SETTINGS_REST = timedelta(minutes=5)  # after a change of settings that did not go through, so that size gets its turn
+# Taken back is not failed: what was taken back is held off by its value (rollbacks.py), another value is not.
+_WENT_THROUGH = frozenset({Reason.COMPLETED, Reason.ROLLED_BACK, Reason.CANCELLED})
 _PLACEMENT = frozenset({StepKind.TAKE_PLACEMENT, StepKind.RETURN_PLACEMENT})
 
 __all__ = ["decide"]
@@ -78,7 +80,7 @@ def _setting_in_words(step: Step) -> str:
 def _settings_failed(history: History, now: datetime) -> bool:
     """Whether the last change of settings ended badly a short while ago."""
     last = next((one for one in reversed(history.operations) if not changes_size(one)), None)
-    if last is None or last.finished_at is None or last.outcome is Reason.COMPLETED:
+    if last is None or last.finished_at is None or last.outcome in _WENT_THROUGH:
         return False
     return now - last.finished_at < SETTINGS_REST
 
