@@ -14,13 +14,18 @@ hold.
 
 In, by one node, when both signals have been below for their windows; `scale_in` has the checks.
 
-The rules are tried in order; the first that has an answer gives it. Corrections of the bounds wait for no window.
+A manual override comes before all of this until it expires: its count is the size, whatever the signals and the bounds
+say. Up goes in one plan; down goes by one node at a time with every check of a scale-in.
+
+The rules are tried in order; the first that has an answer gives it. Corrections of the bounds and an override wait for
+no window.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from datetime import datetime
 
 from milvus_tuning.decide.answers import nothing, refused, rest
 from milvus_tuning.decide.context import Context
@@ -39,6 +44,7 @@ Rule = Callable[[Context], Decision | None]
 def decide_size(context: Context) -> Decision:
     """The decision on the number of QueryNodes: the answer of the first rule that has one."""
     rules: tuple[Rule, ...] = (
+        _override,
         _below_minimum,
         _above_maximum,
         _scale_out,
@@ -49,6 +55,27 @@ def decide_size(context: Context) -> Decision:
     )
     answers = (rule(context) for rule in rules)
     return next((answer for answer in answers if answer is not None), None) or _steady(context)
+
+
+def _override(context: Context) -> Decision | None:
+    """The size that was set by hand; the rest after the last operation holds for it too."""
+    override = context.rules.override
+    if override is None or context.now >= datetime.fromisoformat(override.expires_at.upper()):
+        return None
+    before, wanted = context.count, override.count
+    message = f"override.count is {wanted} until {override.expires_at}"
+    if before == wanted:
+        return nothing(context, Reason.MANUAL_OVERRIDE, f"{message}: there are {before} QueryNodes")
+    if before > wanted:
+        return _without_numbers(context) or _shrink(context, reason=Reason.MANUAL_OVERRIDE, why=message)
+    return rest(context, wanted, context.rules.scale_out.cooldown_seconds, message) or Decision(
+        reason=Reason.MANUAL_OVERRIDE,
+        message=f"{message}: {before} -> {wanted} QueryNodes",
+        steps=scale_out_steps(context.rules, before=before, after=wanted),
+        inputs=context.inputs(),
+        rejected=(Rejection(alternative="NoChange", reason=Reason.MANUAL_OVERRIDE, message=message),),
+        desired_count=wanted,
+    )
 
 
 def _below_minimum(context: Context) -> Decision | None:
@@ -220,12 +247,17 @@ def _scale_in(context: Context) -> Decision | None:
 
 
 def _shrink(context: Context, *, reason: Reason, why: str) -> Decision:
-    """One QueryNode fewer, if the checks of the scale-in allow it."""
+    """One QueryNode fewer, if the checks of the scale-in allow it.
+
+    On the way to a size that the user set, the multiple of the in-memory replicas is not asked for: nodes leave one at
+    a time, so no such size could be reached. Nothing is at stake but evenness: that each replica keeps a node, and that
+    the others take and carry what leaves, is checked all the same.
+    """
     before, after = context.count, context.count - 1
     resting = rest(context, after, context.rules.scale_in.cooldown_seconds, why)
     if resting is not None:
         return resting
-    found = find_removal(context, keep_multiple=reason is not Reason.ABOVE_MAXIMUM)
+    found = find_removal(context, keep_multiple=reason is Reason.SCALE_IN)
     limited = Reason.AT_MAXIMUM if reason is Reason.ABOVE_MAXIMUM else None
     if not isinstance(found, Removal):
         first = found[0]
