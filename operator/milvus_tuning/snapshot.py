@@ -157,8 +157,14 @@ class FreezeReason(enum.StrEnum):
     DRAINING = "Draining"
     ROLLOUT = "RolloutInProgress"
     COORDINATOR_NOT_READY = "CoordinatorNotReady"
+    COORDINATOR_RESTARTED = "CoordinatorRestarted"  # a failover: it collects anew who serves what
+    IMPORTING = "Importing"
+    INDEXING = "IndexBuilding"  # heavily
+    COMPACTING = "Compacting"  # heavily
+    SEARCHES_FAILING = "SearchesFailing"  # holds what could not be the cure: decide/failing.py
     WRITES_DENIED = "WritesDenied"
     PAUSED_BY_OWNER = "PausedByOwner"
+    FROZEN_BY_USER = "FrozenByUser"  # for a backup, for example: an annotation of the policy with an end
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

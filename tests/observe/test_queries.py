@@ -63,3 +63,22 @@ def test_names_of_queries_are_unique() -> None:
 )
 def test_the_window_holds_four_scrapes(samples: float | None, seconds: int) -> None:
     assert window_seconds(samples) == seconds
+
+
+SUMMED = [query for query in queries.QUERIES if "sum" in query.template]
+RATIOS = (queries.MEAN_LATENCY, queries.QUEUE_LATENCY)  # both parts double together, and the quotient stays
+
+
+@pytest.mark.parametrize("query", [query for query in SUMMED if query not in RATIOS], ids=lambda query: str(query.name))
+def test_each_sum_is_over_a_maximum_so_that_two_prometheis_count_once(query: Query) -> None:
+    sums = re.findall(r"\bsum(?: by \([^)]*\) )?\((?!max by)", query.template.replace(" (", "("))
+    assert (sums, query.template.count("max by") > 0) == ([], True)
+
+
+ABOVE_USUAL = (queries.INDEX_BUILDS, queries.COMPACTIONS, queries.IMPORTS)
+
+
+@pytest.mark.parametrize("query", ABOVE_USUAL, ids=lambda query: str(query.name))
+def test_a_count_that_freezes_is_above_that_of_the_hours_before_the_last(query: Query) -> None:
+    count, _, usual = query.template.partition(" - ")
+    assert usual == f"(min_over_time(({count})[6h:10m] offset 1h) or vector(0))"

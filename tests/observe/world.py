@@ -52,6 +52,17 @@ def recorded(name: str) -> Any:
     return json.loads((RECORDED / name).read_text(encoding="utf-8"))
 
 
+def nothing() -> dict[str, Any]:
+    """An empty answer of Prometheus, as to each query that was not recorded."""
+    return a_vector()
+
+
+def a_vector(*series: tuple[Mapping[str, str], float | str]) -> dict[str, Any]:
+    """An answer of Prometheus: labels and value of each series."""
+    result = [{"metric": dict(labels), "value": [1795416887.9, str(value)]} for labels, value in series]
+    return {"status": "success", "data": {"resultType": "vector", "result": result}}
+
+
 def a_session(node_id: int, address: str) -> str:
     """A Milvus session as it is stored in etcd."""
     return json.dumps({"ServerID": node_id, "ServerName": "querynode", "Address": address})
@@ -172,7 +183,7 @@ def _prometheus(world: World) -> Callable[[Asked], Reply]:
     def answer(asked: Asked) -> Reply:
         expression = parse_qs(asked.body)["query"][0]
         name = next(query.name for query in queries.QUERIES if _pattern(query).fullmatch(expression))
-        return Reply(body=world.prometheus[name])
+        return Reply(body=world.prometheus.get(name, nothing()))
 
     return answer
 

@@ -13,8 +13,20 @@ from milvus_tuning.observe.queries import Query, Selectors
 from milvus_tuning.observe.target import Target
 
 WINDOW_SECONDS: Final = queries.LONGEST_WINDOW_SECONDS
-# Without requests there is no latency, and without a quota in force there is no state: an empty answer is a good one.
-EMPTY_IS_FINE: Final = frozenset({queries.QUEUE_LATENCY, queries.P99, queries.MEAN_LATENCY, queries.QUOTA_STATES})
+# Without requests there is no latency, without a quota in force no state, and tasks are counted from the first one on
+# and in some versions only: an empty answer is a good one.
+EMPTY_IS_FINE: Final = frozenset(
+    {
+        queries.QUEUE_LATENCY,
+        queries.P99,
+        queries.MEAN_LATENCY,
+        queries.LATENCY_BUCKETS,
+        queries.QUOTA_STATES,
+        queries.INDEX_BUILDS,
+        queries.COMPACTIONS,
+        queries.IMPORTS,
+    }
+)
 
 
 def series_checks(client: PrometheusClient, connection: PrometheusConnection, target: Target) -> tuple[Check, ...]:

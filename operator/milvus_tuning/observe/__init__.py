@@ -25,11 +25,13 @@ from milvus_tuning.clients.milvus import MilvusClient
 from milvus_tuning.clients.podmetrics import read_node_ids
 from milvus_tuning.clients.prometheus import PrometheusClient
 from milvus_tuning.observe.assemble import Readings, assemble
+from milvus_tuning.observe.effect import measure_effect, question_of, unmeasured
 from milvus_tuning.observe.etcd import EtcdFacts, read_etcd
 from milvus_tuning.observe.kube import observe_target
 from milvus_tuning.observe.milvus import MilvusFacts, read_milvus
 from milvus_tuning.observe.prometheus import Measurements, measure
 from milvus_tuning.observe.target import Target, TargetUnusable
+from milvus_tuning.plan import Measurement
 from milvus_tuning.settings import Settings
 from milvus_tuning.snapshot import Problem, ProblemKind, Snapshot
 
@@ -54,7 +56,7 @@ class Observer:
         self._sources = ThreadPoolExecutor(SOURCE_THREADS, thread_name_prefix="observe")
         self._queries = ThreadPoolExecutor(QUERY_THREADS, thread_name_prefix="query")
         self._lock = threading.Lock()
-        self._latest: dict[tuple[str, str], tuple[MilvusTuningSpec, ClusterConnections]] = {}
+        self._latest: dict[tuple[str, str], tuple[MilvusTuningSpec, ClusterConnections, Target]] = {}
 
     def observe(self, namespace: str, spec: MilvusTuningSpec, now: datetime) -> Snapshot:
         """The facts of one cluster. Trouble with any source is in the snapshot's problems.
@@ -82,16 +84,57 @@ class Observer:
             return ClusterConnections(milvus=unusable.problem, prometheus=None, etcd=unusable.problem, root_path="")
         return self._connect(namespace, spec, target)
 
+    def measure(
+        self,
+        namespace: str,
+        spec: MilvusTuningSpec,
+        snapshot: Snapshot,
+        now: datetime,
+        *,
+        window_seconds: int,
+        slow_bound_milliseconds: int | None,
+    ) -> Measurement:
+        """What searches met over the window that ends now, for the QueryNodes of the snapshot.
+
+        slow_bound_milliseconds: above it a search counts as slow; None: chosen from the objective or the mean. Where
+        Prometheus tells nothing the numbers are None. Raises KubeError where Kubernetes must be asked for the target
+        and does not answer.
+        """
+        question = question_of(
+            spec, snapshot, now, window_seconds=window_seconds, slow_bound_milliseconds=slow_bound_milliseconds
+        )
+        try:
+            target, connections = self._seen(namespace, spec, snapshot)
+        except TargetUnusable:
+            return unmeasured(question)
+        declared = spec.connections.prometheus if spec.connections else None
+        client = connections.prometheus
+        if declared is None or not isinstance(client, PrometheusClient):
+            return unmeasured(question)
+        deadline = time.monotonic() + self._budget_seconds
+        asked = self._sources.submit(measure_effect, client, declared, target, question, self._queries)
+        return _result(asked, deadline, lambda _: unmeasured(question))
+
     def close(self) -> None:
         """Close all connections; an observation under way ends with problems."""
         self._sources.shutdown(wait=False, cancel_futures=True)
         self._queries.shutdown(wait=False, cancel_futures=True)
         self._connector.close()
 
+    def _seen(self, namespace: str, spec: MilvusTuningSpec, snapshot: Snapshot) -> tuple[Target, ClusterConnections]:
+        """The target that the snapshot was taken of; read again where the one in memory is another."""
+        with self._lock:
+            known = self._latest.get(_key(namespace, spec))
+        pods = {node.pod for node in snapshot.query_nodes}
+        if known is not None and known[0] == spec and {node.pod for node in known[2].query_nodes} == pods:
+            return known[2], known[1]
+        target = observe_target(self._reader, namespace, spec.target_ref)
+        return target, self._connect(namespace, spec, target)
+
     def _connect(self, namespace: str, spec: MilvusTuningSpec, target: Target) -> ClusterConnections:
         made = self._connector.connect(namespace, spec, target.found)
         with self._lock:
-            self._latest[_key(namespace, spec)] = (spec, made)
+            self._latest[_key(namespace, spec)] = (spec, made, target)
         return made
 
     def _read(self, target: Target, connections: ClusterConnections, spec: MilvusTuningSpec) -> Readings:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from milvus_tuning.clients.milvus import MilvusNode
+from milvus_tuning.observe.activity import failover_freezes
 from milvus_tuning.observe.etcd import EtcdFacts
 from milvus_tuning.observe.identity import identity_problems, node_ids_by_pod
 from milvus_tuning.observe.milvus import MilvusFacts, query_nodes
@@ -49,7 +50,12 @@ def assemble(readings: Readings, taken_at: datetime) -> Snapshot:
         settings_readable=readings.etcd.root_path is not None,
         owned_keys=readings.etcd.owned_keys,
         etcd_root_path=readings.etcd.root_path,
-        freezes=(*target.freezes, *milvus.freezes, *readings.metrics.freezes),
+        freezes=(
+            *target.freezes,
+            *failover_freezes(target.coordinators_started, taken_at),
+            *milvus.freezes,
+            *readings.metrics.freezes,
+        ),
         problems=(
             *target.problems,
             *readings.problems,

@@ -21,6 +21,7 @@ from milvus_tuning.observe.workload import (
     ready_count,
     ready_pod_names,
     rolling_out,
+    started_at,
 )
 from milvus_tuning.observe.writers import HELM_RELEASE_ANNOTATION, autoscalers_of, replicas_owner, typed_entries
 from milvus_tuning.snapshot import Freeze, FreezeReason, Problem, ProblemKind, Workload, WorkloadKind
@@ -62,6 +63,7 @@ def observe_helm_release(reader: KubeReader, namespace: str, name: str) -> Targe
         query_nodes=nodes,
         proxy_pods=ready_pod_names(pods, HELM_COMPONENT_LABEL, frozenset({"proxy"})),
         coordinator_pods=ready_pod_names(pods, HELM_COMPONENT_LABEL, COORDINATORS),
+        coordinators_started=started_at(pods, HELM_COMPONENT_LABEL, COORDINATORS),
         metrics_ports=tuple((pod.metadata.name, metrics_port(pod)) for pod in owned),
         freezes=(
             *_rollout_freezes(deployment, rolling=rolling),

@@ -24,6 +24,7 @@ from milvus_tuning.observe.workload import (
     ready_count,
     ready_pod_names,
     rolling_out,
+    started_at,
 )
 from milvus_tuning.observe.writers import HELM_RELEASE_ANNOTATION, autoscalers_of, raw_entries, replicas_owner
 from milvus_tuning.snapshot import Freeze, FreezeReason, Problem, ProblemKind, Workload, WorkloadKind
@@ -76,6 +77,7 @@ def observe_milvus(reader: KubeReader, namespace: str, name: str) -> Target:
         query_nodes=nodes,
         proxy_pods=ready_pod_names(pods, OPERATOR_COMPONENT_LABEL, frozenset({"proxy"})),
         coordinator_pods=ready_pod_names(pods, OPERATOR_COMPONENT_LABEL, COORDINATORS),
+        coordinators_started=started_at(pods, OPERATOR_COMPONENT_LABEL, COORDINATORS),
         metrics_ports=tuple((pod.metadata.name, metrics_port(pod)) for pod in owned),
         freezes=freezes,
     )

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from milvus_tuning.api import PrometheusConnection
 from milvus_tuning.clients.prometheus import PrometheusClient, PrometheusError, PrometheusFailure, Series
 from milvus_tuning.observe import queries
+from milvus_tuning.observe.activity import Activity, activity_freezes
 from milvus_tuning.observe.queries import Query, Selectors
 from milvus_tuning.observe.target import Target
 from milvus_tuning.snapshot import MISSING, Freeze, FreezeReason, Problem, ProblemKind, Sample, Traffic
@@ -74,12 +75,12 @@ def measure(
 ) -> Measurements:
     """Ask all queries; never raises for what Prometheus does."""
     selectors = selectors_of(connection, target)
-    first, failures = _ask(client, queries.FIRST, selectors, queries.LONGEST_WINDOW_SECONDS, executor)
+    first, failures = ask(client, queries.FIRST, selectors, queries.LONGEST_WINDOW_SECONDS, executor)
     fatal = _fatal(failures)
     if fatal is not None:
         return Measurements(problems=(fatal,))
-    window = queries.window_seconds(_single(first, queries.SAMPLES))
-    second, more = _ask(client, queries.SECOND, selectors, window, executor)
+    window = queries.window_seconds(single(first, queries.SAMPLES))
+    second, more = ask(client, queries.SECOND, selectors, window, executor)
     fatal = _fatal(more)
     if fatal is not None:
         return Measurements(problems=(fatal,))
@@ -87,10 +88,10 @@ def measure(
     return _collect(first | second, target, selectors.pod_label, window, problems)
 
 
-def _ask(
+def ask(
     client: PrometheusClient, asked: Sequence[Query], selectors: Selectors, window: int, executor: Executor
 ) -> tuple[Results, list[PrometheusError]]:
-    """The results by name of the query, and what failed."""
+    """The results by name of the query, over a window in seconds, and what failed."""
     pending = {query.name: executor.submit(client.query, query.expression(selectors, window)) for query in asked}
     results: Results = {}
     failures: list[PrometheusError] = []
@@ -131,8 +132,8 @@ def _problems(
 def _collect(
     results: Results, target: Target, pod_label: str, window: int, problems: tuple[Problem, ...]
 ) -> Measurements:
-    node_ages = _by_pod(results, queries.NODE_AGE, pod_label)
-    base = _traffic_base(_by_pod(results, queries.PROXY_AGE, pod_label), target.proxy_pods)
+    node_ages = by_pod(results, queries.NODE_AGE, pod_label)
+    base = _traffic_base(by_pod(results, queries.PROXY_AGE, pod_label), target.proxy_pods)
     numbers = _per_node(results, pod_label, node_ages)
     ids = _node_ids(results, pod_label)
     return Measurements(
@@ -146,14 +147,14 @@ def _collect(
         collections=_collections(results, base),
         traffic_base=base if queries.COLLECTION_SEARCHES.name in results else MISSING,
         window_seconds=window,
-        freezes=_quota_freezes(results),
+        freezes=(*_quota_freezes(results), *activity_freezes(_counts(results))),
         problems=problems,
     )
 
 
 def _per_node(results: Results, pod_label: str, ages: Mapping[str, float]) -> Callable[[Query, str], Sample]:
     """A function that gives the sample of a query for a pod."""
-    values = {query.name: _by_pod(results, query, pod_label) for query in queries.SECOND}
+    values = {query.name: by_pod(results, query, pod_label) for query in queries.SECOND}
 
     def sample(query: Query, pod: str) -> Sample:
         if pod not in ages or query.name not in results:
@@ -186,7 +187,7 @@ def _traffic_base(ages: Mapping[str, float], proxies: Sequence[str]) -> Sample:
 def _traffic(results: Results, query: Query, base: Sample) -> Sample:
     if base.value is None or query.name not in results:
         return MISSING
-    value = _single(results, query)
+    value = single(results, query)
     if value is None and query.zero_when_absent and not results[query.name]:
         value = 0.0
     if value is None:
@@ -215,6 +216,14 @@ def _quota_freezes(results: Results) -> tuple[Freeze, ...]:
     return (Freeze(reason=FreezeReason.WRITES_DENIED, message=f"Milvus denies writes ({', '.join(denied)})"),)
 
 
+def _counts(results: Results) -> Activity:
+    return Activity(
+        index_builds=single(results, queries.INDEX_BUILDS),
+        compactions=single(results, queries.COMPACTIONS),
+        imports=single(results, queries.IMPORTS),
+    )
+
+
 def _node_ids(results: Results, pod_label: str) -> dict[str, frozenset[int]]:
     found: dict[str, set[int]] = {}
     for series in results.get(queries.NODE_ID.name, ()):
@@ -224,7 +233,7 @@ def _node_ids(results: Results, pod_label: str) -> dict[str, frozenset[int]]:
     return {pod: frozenset(ids) for pod, ids in found.items()}
 
 
-def _by_pod(results: Results, query: Query, pod_label: str) -> dict[str, float]:
+def by_pod(results: Results, query: Query, pod_label: str) -> dict[str, float]:
     """The usable values by pod; of several for one pod the largest."""
     values: dict[str, float] = {}
     for series in results.get(query.name, ()):
@@ -234,6 +243,6 @@ def _by_pod(results: Results, query: Query, pod_label: str) -> dict[str, float]:
     return values
 
 
-def _single(results: Results, query: Query) -> float | None:
+def single(results: Results, query: Query) -> float | None:
     """The value of an expression that gives one series at most."""
     return next((series.value for series in results.get(query.name, ())), None)

@@ -25,6 +25,7 @@ from milvus_tuning.api import PrometheusLabels
 COUNTED_SECONDS = 120
 SHORTEST_WINDOW_SECONDS = 30
 LONGEST_WINDOW_SECONDS = 300
+USUAL_HOURS = 6
 INTERVALS_PER_WINDOW = 4  # Prometheus's own advice for rate(): two samples must remain when one scrape fails
 MATCHES_NOTHING = "^$"
 
@@ -69,6 +70,15 @@ class Selectors:
     proxies: str
     coordinators: str
     pod_label: str
+
+
+def _above_usual(count: str) -> str:
+    """A count less its lowest value of the hours before the last one; the count itself where none is known.
+
+    What has gone on for hours is how this cluster lives, and a gauge that Milvus increments and decrements may have
+    lost a decrement for good: neither may hold the operator still for ever.
+    """
+    return f"{count} - (min_over_time(({count})[{USUAL_HOURS}h:10m] offset 1h) or vector(0))"
 
 
 NODE_AGE = Query(
@@ -188,6 +198,47 @@ QUOTA_STATES = Query(
     source="milvus_rootcoord_quota_states, all versions",
 )
 
+LATENCY_BUCKETS = Query(
+    name="latency_buckets",
+    template="sum by (le) (max by "
+    f"({_PROXY_SERIES}, query_type, le) (rate(milvus_proxy_sq_latency_bucket{{$proxies,{_SEARCH}}}[$window])))",
+    meaning="searches answered within each bound (label le, ms)",
+    unit="1/s",
+    source="milvus_proxy_sq_latency, all versions",
+)
+INDEX_BUILDS = Query(
+    name="index_builds",
+    template=_above_usual(
+        "sum(max by (collection_id, index_task_status)"
+        ' (milvus_datacoord_index_task_count{$coordinators,index_task_status=~"unissued|in-progress"})'
+        " or max by (task_type, task_state) (milvus_datacoord_task_count"
+        '{$coordinators,task_type="JobTypeIndexJob",task_state=~"JobStateInit|JobStateInProgress|JobStateRetry"}))'
+    ),
+    meaning="indexes of segments that wait or are being built, above what is usual",
+    unit="1",
+    source="milvus_datacoord_index_task_count up to 2.5.4, milvus_datacoord_task_count from 2.5.5",
+)
+COMPACTIONS = Query(
+    name="compactions",
+    template=_above_usual(
+        "sum(max by (node_id, compaction_type, status)"
+        ' (milvus_datacoord_compaction_task_num{$coordinators,status=~"pending|executing"}))'
+    ),
+    meaning="compactions that wait or run, above what is usual; a task changes its node_id, so only the sum is right",
+    unit="1",
+    source="milvus_datacoord_compaction_task_num, not in 2.3.5",
+)
+IMPORTS = Query(
+    name="imports",
+    template=_above_usual(
+        "sum(max by (import_state, version)"
+        ' (milvus_datacoord_import_jobs{$coordinators,import_state!~"None|Completed|Failed|Uncommitted"}))'
+    ),
+    meaning="bulk imports under way, above what is usual; an Uncommitted one is done and waits for a person",
+    unit="1",
+    source="milvus_datacoord_import_jobs, from 2.4",
+)
+
 FIRST = (NODE_AGE, PROXY_AGE, SAMPLES, NODE_ID)  # independent of the window
 SECOND = (
     RESIDENT_MEMORY,
@@ -201,8 +252,13 @@ SECOND = (
     MEAN_LATENCY,
     COLLECTION_SEARCHES,
     QUOTA_STATES,
+    INDEX_BUILDS,
+    COMPACTIONS,
+    IMPORTS,
 )
-QUERIES = (*FIRST, *SECOND)
+EFFECT_FIRST = (NODE_AGE, PROXY_AGE, SAMPLES)
+EFFECT = (CPU, QUEUE_LATENCY, SEARCHES, FAILED, P99, MEAN_LATENCY, LATENCY_BUCKETS)  # over the verification window
+QUERIES = (*FIRST, *SECOND, LATENCY_BUCKETS)
 
 
 def selectors(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from milvus_tuning.clients.connect import Found
 from milvus_tuning.snapshot import Freeze, Problem, QueryNode, Workload
@@ -16,7 +17,8 @@ COORDINATORS = frozenset({"mixcoord", "rootcoord", "querycoord", "datacoord", "i
 class Target:
     """The target as Kubernetes knows it. query_nodes have no measurements yet and no Milvus node id.
 
-    proxy_pods and coordinator_pods are names of ready pods, whose series are asked for.
+    proxy_pods and coordinator_pods are names of ready pods, whose series are asked for. coordinators_started is since
+    when the containers of each coordinator pod run, the latest of them.
     """
 
     workload: Workload
@@ -24,6 +26,7 @@ class Target:
     query_nodes: tuple[QueryNode, ...] = ()
     proxy_pods: tuple[str, ...] = ()
     coordinator_pods: tuple[str, ...] = ()
+    coordinators_started: tuple[tuple[str, datetime], ...] = ()
     metrics_ports: tuple[tuple[str, int], ...] = ()  # (QueryNode pod, port of its /metrics)
     freezes: tuple[Freeze, ...] = ()
     problems: tuple[Problem, ...] = ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from milvus_tuning.clients.kube import Deployment, Pod, ReplicaSet
 from milvus_tuning.observe.pods import is_ready, is_terminating
@@ -30,6 +31,19 @@ def ready_pod_names(pods: Sequence[Pod], label: str, components: frozenset[str])
     """The names of ready pods of these components that stay, in order."""
     chosen = (pod for pod in pods if component_of(pod, label) in components)
     return tuple(sorted(pod.metadata.name for pod in chosen if is_ready(pod) and not is_terminating(pod)))
+
+
+def started_at(pods: Sequence[Pod], label: str, components: frozenset[str]) -> tuple[tuple[str, datetime], ...]:
+    """Pods of these components that stay, each with the latest start of its running containers."""
+    chosen = (pod for pod in pods if component_of(pod, label) in components and not is_terminating(pod))
+    starts = ((pod.metadata.name, _latest_start(pod)) for pod in chosen)
+    return tuple(sorted((name, at) for name, at in starts if at is not None))
+
+
+def _latest_start(pod: Pod) -> datetime | None:
+    states = (status.state for status in pod.status.container_statuses or ())
+    starts: list[datetime] = [state.running.started_at for state in states if state and state.running]
+    return max((at for at in starts if at is not None), default=None)
 
 
 def coordinator_freezes(deployments: Sequence[Deployment], label: str) -> tuple[Freeze, ...]:
