@@ -86,7 +86,6 @@ _TOLD = frozenset(
         Reason.VERSION_UNSUPPORTED,
         Reason.SECRET_NOT_FOUND,
         Reason.PERMISSION_DENIED,
-        Reason.ACTION_LIMIT,
         Reason.WOULD_NOT_FIT,
         Reason.REPLICA_NEEDS_NODES,
     }

@@ -168,25 +168,6 @@ def test_a_target_alone_changes_nothing() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("minutes_ago", "reason"),
-    [
-        pytest.param((50, 40, 30, 20), Reason.SCALE_OUT_COMPUTATION, id="four of five"),
-        pytest.param((50, 40, 30, 20, 10), Reason.ACTION_LIMIT, id="five of five"),
-        pytest.param((70, 50, 40, 30, 20), Reason.SCALE_OUT_COMPUTATION, id="one of five is over an hour old"),
-    ],
-)
-def test_actions_per_hour_are_capped(minutes_ago: tuple[int, ...], reason: Reason) -> None:
-    snapshot = a_snapshot(2, cpu=0.9)
-    past = [a_finished_operation(ended_seconds_ago=60 * ago) for ago in minutes_ago]
-    spec = a_spec(approval={"automatic": {"maxActionsPerHour": 5}})
-
-    decision = decide(spec, snapshot, a_history(snapshot, operations=past), NOON)
-
-    assert decision.reason is reason
-    assert bool(decision.steps) is (reason is not Reason.ACTION_LIMIT)
-
-
 def test_settings_that_failed_a_moment_ago_let_the_size_have_its_turn() -> None:
     snapshot = replace(a_snapshot(2, cpu=0.9), milvus_version="2.5.27", settings_readable=True, etcd_root_path="by-dev")
     spec = a_spec(load_balancing={"balanceIntervalSeconds": 30})

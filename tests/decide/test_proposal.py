@@ -435,7 +435,6 @@ SAYS_NOTHING = {
     Reason.STABILIZING,
     Reason.COOLDOWN,
     Reason.OBSERVE_ONLY,
-    Reason.ACTION_LIMIT,
     Reason.PAUSED,
     Reason.READ_ONLY,
     Reason.REJECTED,

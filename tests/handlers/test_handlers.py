@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import cast
+from typing import Any, cast
 
 import kopf
 import pytest
@@ -11,8 +11,9 @@ import pytest
 from milvus_tuning.clients.lease import OperatorLease
 from milvus_tuning.errors import ApplyError, ObserveError
 from milvus_tuning.handlers import RETRY_SECONDS, Handlers
-from milvus_tuning.reconcile import Emit, Reconciler
+from milvus_tuning.reconcile import Reconciler
 from milvus_tuning.store import Reference
+from milvus_tuning.turn import Emit
 
 REFERENCE = Reference(namespace="milvus", name="rag", uid="uid-1")
 BODY = kopf.Body({"metadata": {"namespace": "milvus", "name": "rag", "uid": "uid-1"}, "spec": {}})
@@ -65,6 +66,37 @@ def test_each_call_goes_to_the_reconciler_with_the_very_object() -> None:
     handlers.hand_back(BODY)
 
     assert passes.called == [("run_pass", REFERENCE), ("hand_back", REFERENCE)]
+
+
+def a_plan(*, phase: str, word: str | None = None, deleting: bool = False) -> kopf.Body:
+    metadata = {"namespace": "milvus", "name": "rag-0123456789", "uid": "uid-2"}
+    if deleting:
+        metadata["deletionTimestamp"] = "2026-03-01T12:00:00Z"
+    spec: dict[str, object] = {"change": {"policy": {"name": "rag", "uid": "uid-1"}}}
+    if word is not None:
+        spec["approval"] = {"decision": word}
+    return kopf.Body(cast("Any", {"metadata": metadata, "spec": spec, "status": {"phase": phase}}))
+
+
+WORDS = {
+    "a plan that waits": (a_plan(phase="Proposed"), False),
+    "an approval": (a_plan(phase="Proposed", word="Approved"), True),
+    "an approval that was heard": (a_plan(phase="Running", word="Approved"), False),
+    "a rejection": (a_plan(phase="Proposed", word="Rejected"), True),
+    "a running plan is called off": (a_plan(phase="Running", word="Cancelled"), True),
+    "a plan that is over": (a_plan(phase="Finished", word="Cancelled"), False),
+    "a running plan is deleted": (a_plan(phase="Running", deleting=True), True),
+    "what is no plan of ours": (kopf.Body({"metadata": {"namespace": "milvus"}, "spec": {}}), False),
+}
+
+
+@pytest.mark.parametrize(("plan", "heard"), WORDS.values(), ids=WORDS.keys())
+def test_a_word_on_a_plan_is_heard_at_once(plan: kopf.Body, heard: bool) -> None:
+    passes = Passes()
+
+    some_handlers(passes).hear(plan)
+
+    assert passes.called == ([("run_pass", REFERENCE)] if heard else [])
 
 
 def test_without_the_lease_a_pass_does_nothing() -> None:

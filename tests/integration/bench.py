@@ -8,10 +8,12 @@ from datetime import UTC, datetime, timedelta
 from kubernetes.client import ApiClient
 from prometheus_client import CollectorRegistry
 
+from milvus_tuning.api import PLAN_KIND
 from milvus_tuning.metrics import Metrics
-from milvus_tuning.reconcile import Event, Reconciler
+from milvus_tuning.reconcile import Reconciler
 from milvus_tuning.settings import Settings
 from milvus_tuning.store import Reference
+from milvus_tuning.turn import Event
 from tests.integration.conftest import COLLECTION, Object, a_tuning
 from tests.integration.release import LoggedClient, Release
 
@@ -35,7 +37,8 @@ class Operator:
 
     def __init__(self, bench: Bench, require_lease: Callable[[], None] = lambda: None) -> None:
         self.client = LoggedClient(bench.api_client)
-        self.events: list[Event] = []
+        self.events: list[Event] = []  # on the MilvusTuning
+        self.plan_events: list[Event] = []
         self._bench = bench
         self._reconciler = Reconciler(
             api_client=self.client,
@@ -43,13 +46,17 @@ class Operator:
             require_lease=require_lease,
             metrics=Metrics(CollectorRegistry()),
             clock=bench.clock,
+            admission_enforced=lambda _: True,  # the policy itself is tested in test_admission.py
         )
 
     def run_pass(self, name: str = "rag") -> None:
-        self._reconciler.run_pass(self._bench.reference(name), self.events.append)
+        self._reconciler.run_pass(self._bench.reference(name), self._hear)
+
+    def _hear(self, body: Object, event: Event) -> None:
+        (self.plan_events if body["kind"] == PLAN_KIND else self.events).append(event)
 
     def hand_back(self, name: str = "rag") -> None:
-        self._reconciler.hand_back(self._bench.reference(name), self.events.append)
+        self._reconciler.hand_back(self._bench.reference(name), self._hear)
 
 
 class Bench:

@@ -6,8 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from milvus_tuning.plan import Operation, Parameters, Reason, Step, StepKind, StepRecord, StepState, Verdict
-from milvus_tuning.status import operation_from_status, operation_to_status
-from milvus_tuning.status.records import INTEGER_PARAMETERS, format_time, parse_time
+from milvus_tuning.status.records import (
+    INTEGER_PARAMETERS,
+    format_time,
+    operation_from_status,
+    operation_to_status,
+    parse_time,
+)
 
 MOMENTS = st.integers(0, 4_000_000_000).map(lambda seconds: datetime.fromtimestamp(seconds, UTC))
 WORDS = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=40)

@@ -8,15 +8,22 @@ import pytest
 
 from milvus_tuning.api import ConditionStatus, MilvusTuningSpec, MilvusTuningStatus
 from milvus_tuning.plan import (
+    Change,
+    Course,
     Decision,
     Operation,
+    Phase,
+    Plan,
+    Prediction,
     Reason,
+    Risk,
     SettingState,
     SettingStatus,
     Signal,
     Step,
     StepKind,
     StepRecord,
+    Verdict,
 )
 from milvus_tuning.snapshot import (
     Freeze,
@@ -32,9 +39,8 @@ from milvus_tuning.snapshot import (
 from milvus_tuning.status import (
     Facts,
     build_status,
-    invalid_status,
-    operation_to_status,
-    unknown_operation_status,
+    missing_from_history,
+    stopped_status,
     worth_writing,
 )
 from milvus_tuning.status.conditions import verdicts
@@ -213,21 +219,73 @@ def test_phase(facts: Facts, phase: str) -> None:
     assert build_status(MilvusTuningStatus(), facts, generation=1, now=NOW).phase == phase
 
 
-def test_the_last_action_fits_a_column() -> None:
-    step = Step(
-        kind=StepKind.SCALE_QUERY_NODES,
-        precondition={"desiredCount": 2},
-        action={"count": 3},
-        verification={},
-        undo={"count": 2},
+LONG = "a long story " * 20
+SCALE = Step(
+    kind=StepKind.SCALE_QUERY_NODES,
+    precondition={"desiredCount": 2},
+    action={"count": 3},
+    verification={},
+    undo={"count": 2},
+)
+
+
+def a_plan(phase: Phase, *, verdict: Verdict | None = None) -> Plan:
+    """A scale-out that is so far."""
+    change = Change(
+        policy_name="rag",
+        policy_uid="uid-1",
+        policy_generation=1,
+        intent_digest="0" * 16,
+        inputs_digest="1" * 16,
+        target="Deployment milvus/rag-milvus-querynode",
+        sequence=7,
+        reason=Reason.SCALE_OUT_CAPACITY,
+        message=LONG,
+        steps=(SCALE,),
+        risk=Risk.MEDIUM,
+        risk_reasons=("adds 1 QueryNode",),
+        prediction=Prediction(),
+        proposed_at=NOW,
+        expires_at=NOW + timedelta(hours=1),
     )
-    running = replace(FINISHED, steps=(StepRecord(step=step),), finished_at=None, message="a long story " * 20)
-    finished = replace(running, finished_at=NOW, outcome=Reason.COMPLETED)
-    stored = MilvusTuningStatus(history=[operation_to_status(finished)])
-    while_running = build_status(stored, some_facts(operation=running), generation=1, now=NOW)
-    afterwards = build_status(stored, some_facts(), generation=1, now=NOW)
-    assert while_running.last_action == "ScaleQueryNodes 2 -> 3: running"
-    assert afterwards.last_action == "ScaleQueryNodes 2 -> 3: Completed"
+    begun = phase not in {Phase.PROPOSED, Phase.APPROVED}
+    operation = replace(FINISHED, steps=(StepRecord(step=SCALE),)) if begun else None
+    finished_at = NOW if phase is Phase.FINISHED else None
+    course = Course(phase=phase, operation=operation, verdict=verdict, finished_at=finished_at)
+    return Plan(name="rag-0123456789", change=change, course=course)
+
+
+PLAN_PHASES = {
+    Phase.PROPOSED: "AwaitingApproval",
+    Phase.APPROVED: "AwaitingStart",
+    Phase.RUNNING: "ScalingOut",
+    Phase.VERIFYING: "Verifying",
+    Phase.ROLLING_BACK: "RollingBack",
+    Phase.FINISHED: "Steady",
+}
+
+
+@pytest.mark.parametrize("phase", Phase)
+def test_an_open_plan_gives_the_phase(phase: Phase) -> None:
+    facts = some_facts(plan=a_plan(phase))
+    assert build_status(MilvusTuningStatus(), facts, generation=1, now=NOW).phase == PLAN_PHASES[phase]
+
+
+def test_the_last_action_fits_a_column() -> None:
+    finished = a_plan(Phase.FINISHED, verdict=Verdict.KEPT)
+    running = build_status(MilvusTuningStatus(), some_facts(plan=a_plan(Phase.RUNNING)), generation=1, now=NOW)
+    afterwards = build_status(running, some_facts(plan=finished, finished=(finished,)), generation=1, now=NOW)
+    assert running.last_action == "ScaleQueryNodes 2 -> 3: Running"
+    assert afterwards.last_action == "ScaleQueryNodes 2 -> 3: Kept"
+
+
+def test_a_finished_plan_enters_the_history_once() -> None:
+    finished, unbegun = a_plan(Phase.FINISHED, verdict=Verdict.KEPT), a_plan(Phase.PROPOSED)
+    before = MilvusTuningStatus()
+    new = missing_from_history(before, [finished, replace(unbegun, name="rag-9876543210")])
+    after = build_status(before, some_facts(plan=finished, finished=new), generation=1, now=NOW)
+    assert [entry.id for entry in after.history or []] == ["rag-0123456789"]
+    assert missing_from_history(after, [finished]) == ()
 
 
 def test_a_condition_keeps_its_time_until_its_status_changes() -> None:
@@ -266,19 +324,16 @@ def test_the_object_is_written_when(before: Facts, after: Facts, seconds: int, e
     assert worth_writing(stored, fresh, now=later) is expected
 
 
-def test_an_invalid_spec_is_said_and_what_was_seen_before_stays() -> None:
+STOPS = {
+    "a spec that cannot be read": (Reason.INVALID_SPEC, "Invalid"),
+    "a plan in unknown words": (Reason.UNKNOWN_OPERATION, "Blocked"),
+}
+
+
+@pytest.mark.parametrize(("reason", "word"), STOPS.values(), ids=STOPS.keys())
+def test_a_stop_is_said_and_what_was_seen_before_stays(reason: Reason, word: str) -> None:
     before = build_status(MilvusTuningStatus(), some_facts(), generation=1, now=NOW)
-    after = invalid_status(before, "spec.queryNodes: minCount must not be above maxCount", generation=2, now=NOW)
+    after = stopped_status(before, reason, "minCount must not be above maxCount", generation=2, now=NOW)
     ready = next(condition for condition in after.conditions or [] if condition.type == "Ready")
-    assert (ready.status, ready.reason) == (FALSE, "InvalidSpec")
+    assert (ready.status, ready.reason, after.phase) == (FALSE, reason, word)
     assert after.observed == before.observed
-    assert after.phase == "Invalid"
-
-
-def test_an_operation_in_unknown_words_is_said_and_stays_as_it_is() -> None:
-    running = some_facts(operation=replace(FINISHED, finished_at=None))
-    before = build_status(MilvusTuningStatus(), running, generation=1, now=NOW)
-    after = unknown_operation_status(before, "status.operation: 'Resharding'", generation=1, now=NOW)
-    ready = next(condition for condition in after.conditions or [] if condition.type == "Ready")
-    assert (ready.status, ready.reason, after.phase) == (FALSE, "UnknownOperation", "Blocked")
-    assert after.operation == before.operation

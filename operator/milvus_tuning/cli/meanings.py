@@ -88,10 +88,6 @@ MEANINGS: Mapping[Reason, Meaning] = {
         "more is wanted than one operation may add",
         "nothing, or raise `scaleOut.maxStep`",
     ),
-    Reason.ACTION_LIMIT: Meaning(
-        "`approval.automatic.maxActionsPerHour` operations were started within the hour",
-        "find out why so many were wanted",
-    ),
     Reason.SKEW_NOT_CAPACITY: Meaning(
         "one QueryNode is busy and the others are not: another one would not help",
         "look at the placement; let Milvus balance (`queryCoord.autoBalance`), and at hot collections with "
@@ -134,6 +130,11 @@ MEANINGS: Mapping[Reason, Meaning] = {
         "the operator runs with `readOnly`",
         "`helm upgrade ... --set readOnly=false`",
     ),
+    Reason.REJECTED: Meaning(
+        "a plan for the same change was rejected, cancelled or rolled back a short while ago; the message says which, and "
+        "until when",
+        "wait, or change the spec: another change is proposed at once",
+    ),
     Reason.FROZEN: Meaning(
         "Milvus loads, drains, rolls out or is between two sizes; the message says which",
         "wait; if it does not end, look at the pods that it names",
@@ -144,7 +145,7 @@ MEANINGS: Mapping[Reason, Meaning] = {
     ),
     Reason.HELM_OWNS_FIELD: Meaning(
         "the release renders `replicas`",
-        "`queryNode.replicas: -1`, see below, or `targetRef.allowHelmOwnedFields: true`",
+        "`queryNode.replicas: -1`, or `targetRef.allowHelmOwnedFields: true`",
     ),
     Reason.TARGET_NOT_FOUND: Meaning(
         "no such release or Milvus object in this namespace",
@@ -210,6 +211,14 @@ MEANINGS: Mapping[Reason, Meaning] = {
     Reason.UNDONE: Meaning(
         "a step did not take effect and was taken back",
         "the message says which",
+    ),
+    Reason.CANCELLED: Meaning(
+        "a person called the plan off, or deleted it; what it did was taken back",
+        "nothing",
+    ),
+    Reason.ROLLED_BACK: Meaning(
+        "the searches fared worse than `spec.verification` tolerates, and what was done was taken back",
+        "`milvus-tuning explain NAME --plan PLAN` has the numbers",
     ),
     Reason.HANDED_BACK: Meaning(
         "the object was deleted and what it had changed is as before",

@@ -21,7 +21,7 @@ from datetime import datetime, timedelta
 from milvus_tuning.api import MilvusTuningSpec, Mode, Verification
 from milvus_tuning.decide.approval import automatic_obstacle, granted
 from milvus_tuning.decide.operation import Call, begin, call_failed, call_succeeded, cancel, next_move, roll_back
-from milvus_tuning.decide.proposal import staleness
+from milvus_tuning.decide.proposal import same_change, staleness
 from milvus_tuning.decide.verdict import judge
 from milvus_tuning.plan import (
     Course,
@@ -224,7 +224,7 @@ def _verify(plan: Plan, sight: Sight) -> Turn:
     against = _word_against(plan)
     if against:
         return Turn(plan=_back(plan, sight, Verdict.CANCELLED, against))
-    if _calls_for_growth(sight):
+    if _calls_for_growth(plan, sight):
         why = "more QueryNodes were called for before the window was over; kept, and not judged"
         return Turn(plan=_ended(plan, sight.now, Verdict.INCONCLUSIVE, why))
     until = plan.course.verify_until
@@ -238,9 +238,15 @@ def _verify(plan: Plan, sight: Sight) -> Turn:
     return Turn(plan=_back(plan, sight, Verdict.ROLLED_BACK, judgement.message))
 
 
-def _calls_for_growth(sight: Sight) -> bool:
-    """Whether a scale-out is due: it is worth more than the judgement of what was done last."""
-    return sight.decision is not None and bool(sight.decision.steps) and sight.decision.reason in _GROWTH
+def _calls_for_growth(plan: Plan, sight: Sight) -> bool:
+    """Whether another scale-out is due: it is worth more than the judgement of what was done last.
+
+    The decision that the plan itself was made from does not count: within one pass it is still there.
+    """
+    decision = sight.decision
+    if decision is None or not decision.steps or decision.reason not in _GROWTH:
+        return False
+    return not same_change(decision.steps, plan.change.steps)
 
 
 def _back(plan: Plan, sight: Sight, verdict: Verdict, why: str) -> Plan:

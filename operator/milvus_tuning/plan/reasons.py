@@ -26,7 +26,6 @@ class Reason(enum.StrEnum):
     AT_MINIMUM = "AtMinimum"
     AT_MAXIMUM = "AtMaximum"
     STEP_LIMITED = "StepLimited"  # more is wanted than one operation may add
-    ACTION_LIMIT = "ActionLimitReached"
     SKEW_NOT_CAPACITY = "SkewNotCapacity"
     REPLICA_MULTIPLE = "NotMultipleOfReplicas"
     WOULD_NOT_FIT = "WouldNotFit"

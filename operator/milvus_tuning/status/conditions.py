@@ -34,7 +34,6 @@ _UNABLE = frozenset(
         Reason.NODE_IDENTITY_UNKNOWN,
         Reason.FROZEN,
         Reason.COOLDOWN,
-        Reason.ACTION_LIMIT,
         Reason.PERMISSION_DENIED,
         Reason.SECRET_NOT_FOUND,
     }
