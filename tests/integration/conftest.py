@@ -42,14 +42,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="module")
-def kubeconfig() -> Iterator[Path]:
-    """An API server of its own with its etcd. Where it cannot run: a skip with the reason, on CI a failure."""
+def kubeconfig(request: pytest.FixtureRequest) -> Iterator[Path]:
+    """An API server of its own with its etcd. Where it cannot run: a skip with the reason, on CI a failure.
+
+    A module that says CONTROLLER_MANAGER = True has one, which collects what belongs to deleted objects.
+    """
     if missing := _missing():
         line = f"a Kubernetes API server needs {', '.join(missing)}"
         if os.environ.get("CI") == "true":
             pytest.fail(line)
         pytest.skip(line)
-    with control_plane_only() as path:
+    with control_plane_only(controller_manager=getattr(request.module, "CONTROLLER_MANAGER", False)) as path:
         yield path
 
 
@@ -77,9 +80,10 @@ class Refused(Exception):
 class Api:
     """Plain JSON calls on the API server, as its administrator or as somebody else."""
 
-    def __init__(self, api_client: client.ApiClient, user: str | None = None) -> None:
+    def __init__(self, api_client: client.ApiClient, user: str | None = None, *, token: str | None = None) -> None:
         self._client = api_client
         self._identity = {"Impersonate-User": user} if user else {}
+        self._identity |= {"Authorization": f"Bearer {token}"} if token else {}
 
     def call(self, method: str, path: str, body: Any = None, *, accept: str = "application/json", **query: str) -> Any:
         """One request and its decoded answer; PATCH is a merge patch, with a fieldManager a server-side apply."""

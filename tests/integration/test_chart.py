@@ -20,6 +20,8 @@ COLLECTIONS = {
     "RoleBinding": "/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/rolebindings",
     "ClusterRole": "/apis/rbac.authorization.k8s.io/v1/clusterroles",
     "ClusterRoleBinding": "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
+    "ValidatingAdmissionPolicy": "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies",
+    "ValidatingAdmissionPolicyBinding": "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings",
     "CustomResourceDefinition": "/apis/apiextensions.k8s.io/v1/customresourcedefinitions",
 }
 VARIANTS = {
@@ -29,6 +31,10 @@ VARIANTS = {
     "without the CRD and with a ServiceAccount that exists": (
         *("--set", "crds.install=false", "--set", "serviceAccount.create=false", "--set", "serviceAccount.name=mine"),
     ),
+    "without roles for people and without the admission policy": (
+        *("--set", "rbac.userRoles.create=false", "--set", "admissionPolicy.enabled=false"),
+    ),
+    "roles that view and edit have": ("--set", "rbac.userRoles.aggregate=true", "--set", "plans.keepCount=5"),
     "read-only": ("--set", "readOnly=true", "--set", "logFormat=plain", "--set", "rbac.secretNames={milvus}"),
     "where and how the pod runs": (
         *("--set-json", 'tolerations=[{"key":"infra","operator":"Exists"}]', "--set-json", 'nodeSelector={"a":"b"}'),
@@ -88,6 +94,8 @@ def test_the_api_server_accepts_the_install_manifest(server: Api) -> None:
         pytest.param(["--set", "clusterWide=true,watchNamespaces={a}"], "maxItems", id="every namespace and some"),
         pytest.param(["--set", "watchNamespaces={Team_A}"], "does not match pattern", id="no name of a namespace"),
         pytest.param(["--set", "leaseSeconds=1"], "minimum", id="a Lease of one second"),
+        pytest.param(["--set", "plans.keepCount=0"], "minimum", id="no plan kept"),
+        pytest.param(["--set", "rbac.userRoles=false"], "want object", id="a switch where there are two"),
         pytest.param(["--set", "logFormat=xml"], "logFormat", id="an unknown log format"),
         pytest.param(["--set-string", "readOnly=no"], "want boolean", id="text for a boolean"),
     ],
@@ -130,6 +138,72 @@ def test_every_variable_of_the_chart_is_one_that_the_operator_reads(helm: Callab
     container = of_kind(rendered(helm), "Deployment")["spec"]["template"]["spec"]["containers"][0]
     names = {entry["name"].removeprefix(PREFIX).lower() for entry in container["env"]}
     assert names == set(Settings.__dataclass_fields__)
+
+
+ROLES_OF_PEOPLE = ("viewer", "editor", "approver")
+
+
+def roles_of_people(documents: list[Object]) -> dict[str, Object]:
+    roles = {document["metadata"]["name"]: document for document in documents if document["kind"] == "ClusterRole"}
+    return {name.rpartition("-")[2]: role for name, role in roles.items()}
+
+
+def test_roles_for_people_come_by_default_and_are_given_to_nobody(helm: Callable[..., str]) -> None:
+    documents = rendered(helm)
+    assert tuple(roles_of_people(documents)) == ROLES_OF_PEOPLE
+    assert not any(document["kind"] == "ClusterRoleBinding" for document in documents)
+    assert roles_of_people(rendered(helm, "--set", "rbac.userRoles.create=false")) == {}
+
+
+def test_only_viewers_and_editors_are_aggregated_and_only_when_asked_for(helm: Callable[..., str]) -> None:
+    def aggregated(*values: str) -> dict[str, list[str]]:
+        prefix = "rbac.authorization.k8s.io/aggregate-to-"
+        return {
+            name: [label.removeprefix(prefix) for label in role["metadata"]["labels"] if label.startswith(prefix)]
+            for name, role in roles_of_people(rendered(helm, *values)).items()
+        }
+
+    assert aggregated() == {"viewer": [], "editor": [], "approver": []}
+    assert aggregated("--set", "rbac.userRoles.aggregate=true") == {
+        "viewer": ["view"],
+        "editor": ["edit"],
+        "approver": [],
+    }
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        pytest.param((), True, id="by default"),
+        pytest.param(("--kube-version", "1.30.0"), True, id="on the first Kubernetes that has it"),
+        pytest.param(("--kube-version", "1.29.9"), False, id="not on an older one"),
+        pytest.param(("--set", "admissionPolicy.enabled=false"), False, id="not when switched off"),
+    ],
+)
+def test_the_admission_policy_comes(helm: Callable[..., str], values: tuple[str, ...], expected: bool) -> None:
+    kinds = [document["kind"] for document in rendered(helm, *values)]
+    assert ("ValidatingAdmissionPolicy" in kinds, "ValidatingAdmissionPolicyBinding" in kinds) == (expected, expected)
+
+
+@pytest.mark.parametrize(
+    ("values", "namespaces"),
+    [((), ["milvus"]), (VARIANTS["two namespaces"], ["team-a", "team-b"]), (VARIANTS["every namespace"], None)],
+    ids=["the release's own", "those named", "all"],
+)
+def test_the_admission_policy_holds_in_the_namespaces_that_are_watched(
+    helm: Callable[..., str], values: tuple[str, ...], namespaces: list[str] | None
+) -> None:
+    scope = of_kind(rendered(helm, *values), "ValidatingAdmissionPolicy")["spec"]["matchConstraints"]
+    selector = {"key": "kubernetes.io/metadata.name", "operator": "In", "values": namespaces}
+    expected = {"matchExpressions": [selector]} if namespaces else None
+    assert scope.get("namespaceSelector") == expected
+
+
+def test_the_admission_policy_knows_the_operator_by_its_service_account(helm: Callable[..., str]) -> None:
+    mine = ("--set", "serviceAccount.create=false", "--set", "serviceAccount.name=mine")
+    policy = of_kind(rendered(helm, *mine), "ValidatingAdmissionPolicy")["spec"]
+    variables = {variable["name"]: variable["expression"] for variable in policy["variables"]}
+    assert variables["byOperator"] == "request.userInfo.username == 'system:serviceaccount:milvus:mine'"
 
 
 def test_a_service_monitor_comes_only_when_asked_for(helm: Callable[..., str]) -> None:

@@ -9,7 +9,18 @@ import pytest
 from pydantic import ValidationError
 
 from milvus_tuning import api
-from tests.integration.conftest import COLLECTION, Api, Object, Refused, a_tuning, apply_crd, eventually
+from tests.integration.conftest import (
+    COLLECTION,
+    PLANS,
+    Api,
+    Object,
+    Refused,
+    a_plan,
+    a_tuning,
+    apply_crd,
+    eventually,
+    wait_for_crd,
+)
 
 pytestmark = pytest.mark.usefixtures("crd")
 
@@ -26,6 +37,17 @@ def query_nodes(**fields: Any) -> Object:
     return {"connections": {"prometheus": PROMETHEUS}, "queryNodes": COUNTS | fields}
 
 
+def window(**fields: Any) -> Object:
+    base = {"name": "night", "schedule": "0 2 * * *", "durationMinutes": 60, "allows": ["ScaleIn"]}
+    return {"maintenanceWindows": [base | fields]}
+
+
+def two_windows(first: str, second: str) -> Object:
+    return {
+        "maintenanceWindows": [*window(name=first)["maintenanceWindows"], *window(name=second)["maintenanceWindows"]]
+    }
+
+
 def refusal(server: Api, method: str, path: str, body: Object, **query: str) -> str:
     """The words with which the API server refuses the call."""
     with pytest.raises(Refused) as caught:
@@ -33,10 +55,16 @@ def refusal(server: Api, method: str, path: str, body: Object, **query: str) -> 
     return str(caught.value)
 
 
-def test_the_crd_is_established_with_its_names_and_without_complaints(crd: Object) -> None:
+@pytest.mark.parametrize(
+    ("plural", "short_name"), [(api.PLURAL, api.SHORT_NAME), (api.PLAN_PLURAL, api.PLAN_SHORT_NAME)]
+)
+def test_the_crd_is_established_with_its_names_and_without_complaints(
+    server: Api, plural: str, short_name: str
+) -> None:
+    crd = wait_for_crd(server, plural)
     conditions = {entry["type"]: entry["status"] for entry in crd["status"]["conditions"]}
     assert conditions == {"NamesAccepted": "True", "Established": "True"}  # NonStructuralSchema would be a third
-    assert crd["status"]["acceptedNames"]["shortNames"] == [api.SHORT_NAME]
+    assert crd["status"]["acceptedNames"]["shortNames"] == [short_name]
     assert crd["status"]["storedVersions"] == [api.VERSION]
 
 
@@ -51,6 +79,21 @@ def test_the_crd_is_established_with_its_names_and_without_complaints(crd: Objec
         pytest.param(query_nodes(), id="bounds with a Prometheus"),
         pytest.param(query_nodes(minCount=3, maxCount=3), id="minCount equal to maxCount"),
         pytest.param({"mode": "Auto", "paused": True}, id="mode and pause"),
+        pytest.param({"mode": "Propose"}, id="mode Propose"),
+        pytest.param({"approval": {"automatic": {"maxRisk": "High", "maxMoves": 0}}}, id="bounds of mode Auto"),
+        pytest.param({"approval": {"approvedPlans": ["rag-0123456789"], "expiryMinutes": 5}}, id="an approved plan"),
+        pytest.param({"verification": {"windowSeconds": 60, "settleSeconds": 0}}, id="verification"),
+        pytest.param(window(), id="a maintenance window"),
+        pytest.param(window(schedule="*/15 0-6,22 1 JAN-MAR MON#1"), id="a schedule with every sign of cron"),
+        pytest.param(window(schedule="0  2 *  * 6"), id="a schedule in columns"),
+        pytest.param(window(timeZone="America/Argentina/Buenos_Aires"), id="a time zone of three parts"),
+        pytest.param(window(timeZone="Etc/GMT+5"), id="a time zone with a sign"),
+        pytest.param(two_windows("night", "day"), id="two maintenance windows"),
+        pytest.param(query_nodes(override={"count": 1, "expiresAt": "2026-01-02T15:04:05Z"}), id="an override"),
+        pytest.param(
+            query_nodes(override={"count": 9, "expiresAt": "2026-01-02T15:04:05.5+01:00"}),
+            id="an override in another zone",
+        ),
         pytest.param({"loadBalancing": {}}, id="an empty block"),
         pytest.param({"connections": {"prometheus": PROMETHEUS | {"matchers": {"cluster": "eu-1"}}}}, id="matchers"),
         pytest.param(
@@ -87,7 +130,9 @@ REFUSED = [
         'unknown field "spec.targetRef[1].kind"',
         id="two targets",
     ),
-    pytest.param({"mode": "Manual"}, 'Unsupported value: "Manual": supported values: "Observe", "Auto"', id="a mode"),
+    pytest.param(
+        {"mode": "Manual"}, 'Unsupported value: "Manual": supported values: "Observe", "Propose", "Auto"', id="a mode"
+    ),
     pytest.param({"paused": "yes"}, "spec.paused in body must be of type boolean", id="text for a boolean"),
     pytest.param(
         {"queryNodes": COUNTS},
@@ -127,6 +172,36 @@ REFUSED = [
         "spec.approval.automatic.maxActionsPerHour in body should be less than or equal to 60",
         id="61 actions an hour",
     ),
+    pytest.param(
+        {"approval": {"automatic": {"maxRisk": "None"}}},
+        'Unsupported value: "None": supported values: "Low", "Medium", "High"',
+        id="a risk",
+    ),
+    pytest.param(
+        {"approval": {"approvedPlans": ["Rag_1"]}}, "spec.approval.approvedPlans[0] in body should match", id="a plan"
+    ),
+    *[
+        pytest.param(window(schedule=schedule), "schedule must be five cron fields", id=f"schedule {schedule}")
+        for schedule in ("0 2 * * * *", "0 2 * * *; ", "0 2\t* * *", "@midnight", "0 2 * * ?", " 0 2 * * *")
+    ],
+    pytest.param(window(schedule="0 2 * *"), "schedule in body should be at least 9 chars long", id="four fields"),
+    *[
+        pytest.param(window(timeZone=zone), "timeZone must be an IANA name", id=f"time zone {zone}")
+        for zone in ("+02:00", "Europe/", "../../etc/passwd", "Europe Berlin")
+    ],
+    pytest.param(window(allows=[]), "allows in body should have at least 1 items", id="a window that allows nothing"),
+    pytest.param(window(allows=["Restart"]), 'Unsupported value: "Restart"', id="a window for what is never done"),
+    pytest.param(window(durationMinutes=0), "should be greater than or equal to 1", id="a window of no time"),
+    pytest.param(two_windows("night", "night"), "Duplicate value", id="two windows of one name"),
+    *[
+        pytest.param(
+            query_nodes(override={"count": 3, "expiresAt": time}),
+            "expiresAt in body must be of type date-time",
+            id=f"an override until {time}",
+        )
+        for time in ("tomorrow", "2026-01-02", "2026-01-02T15:04:05")
+    ],
+    pytest.param(query_nodes(override={"count": 3}), "expiresAt: Required value", id="an override without end"),
     pytest.param(
         {"connections": {"prometheus": {"url": "http://user:secret@prometheus:9090"}}},
         "spec.connections.prometheus.url in body should match",
@@ -218,14 +293,17 @@ def test_a_declared_block_is_filled_with_the_models_own_defaults_and_no_other_bl
     )
     parsed = api.MilvusTuningSpec.model_validate(a_tuning(query_nodes())["spec"])
     assert parsed.query_nodes is not None
-    assert created["spec"]["queryNodes"] == parsed.query_nodes.model_dump(by_alias=True, mode="json")
+    assert created["spec"]["queryNodes"] == parsed.query_nodes.model_dump(by_alias=True, mode="json", exclude_none=True)
     assert created["spec"]["connections"] == {
         "prometheus": PROMETHEUS | {"labels": {"pod": "pod", "namespace": "namespace"}}
     }
-    assert created["spec"]["approval"] == {"automatic": {"maxActionsPerHour": 6}}
+    assert created["spec"]["approval"] == APPROVAL
     assert created["spec"]["objectives"] == {"nodeImbalancePercent": 20}
     assert created["spec"]["loadBalancing"] == {}
 
+
+APPROVAL = {"automatic": {"maxRisk": "Medium", "maxNodesAdded": 2, "maxActionsPerHour": 6}, "expiryMinutes": 60}
+"""What an empty approval block is filled with."""
 
 STATUS: Object = {
     "observedGeneration": 1,
@@ -321,4 +399,130 @@ def test_an_object_of_an_older_crd_lives_on_under_the_new_one(server: Api, names
         approval: Object | None = server.call("PATCH", path, {"spec": {"approval": {}}})["spec"].get("approval")
         return approval
 
-    assert eventually(accepted) == {"automatic": {"maxActionsPerHour": 6}}
+    assert eventually(accepted) == APPROVAL
+
+
+def leaves(value: Any, path: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
+    """The paths of everything in a document that is no map and no list."""
+    if isinstance(value, dict | list):
+        entries = value.items() if isinstance(value, dict) else enumerate(value)
+        return [leaf for key, inner in entries for leaf in leaves(inner, (*path, key))]
+    return [path]
+
+
+def with_another(document: Object, path: tuple[str | int, ...]) -> Object:
+    """The document with one leaf changed to another value of its type."""
+    changed = copy.deepcopy(document)
+    place: Any = changed
+    for key in path[:-1]:
+        place = place[key]
+    before = place[path[-1]]
+    others = {"Medium": "High", "2026-01-02T03:04:05Z": "2026-01-02T03:04:06Z", None: "x"}
+    others["2026-01-02T04:04:05Z"] = "2026-01-02T05:04:05Z"
+    place[path[-1]] = before + 1 if isinstance(before, int) else others.get(before, f"{before}-x")
+    return changed
+
+
+def create_plan(server: Api, namespace: str, plan: Object) -> Object:
+    created: Object = server.call("POST", PLANS.format(namespace=namespace), plan, fieldValidation="Strict")
+    return created
+
+
+CHANGE = a_plan()["spec"]["change"]
+
+
+def described(path: tuple[str | int, ...]) -> str:
+    return ".".join(str(part) for part in path)
+
+
+@pytest.mark.parametrize("path", leaves(CHANGE), ids=described)
+def test_no_leaf_of_a_plans_change_can_be_changed(server: Api, namespace: str, path: tuple[str | int, ...]) -> None:
+    created = create_plan(server, namespace, a_plan())
+    changed = created | {"spec": {"change": with_another(created["spec"]["change"], path)}}
+    message = refusal(server, "PUT", f"{PLANS.format(namespace=namespace)}/{created['metadata']['name']}", changed)
+    assert "spec.change is frozen: what was approved is what runs" in message
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        pytest.param({"predicted": {"memoryHeadroomPercent": 5}}, id="a field more"),
+        pytest.param({"predicted": {"nodeCountAfter": None}}, id="a field less"),
+        pytest.param({"risk": {"reasons": []}}, id="an entry less"),
+        pytest.param({"steps": CHANGE["steps"] * 2}, id="a step more"),
+    ],
+)
+def test_nothing_is_added_to_a_plans_change_or_taken_from_it(server: Api, namespace: str, changed: Object) -> None:
+    name = create_plan(server, namespace, a_plan())["metadata"]["name"]
+    message = refusal(server, "PATCH", f"{PLANS.format(namespace=namespace)}/{name}", {"spec": {"change": changed}})
+    assert "spec.change is frozen" in message
+
+
+def test_a_plan_without_a_change_is_refused_from_the_first_to_the_last(server: Api, namespace: str) -> None:
+    path = PLANS.format(namespace=namespace)
+    assert "spec.change: Required value" in refusal(server, "POST", path, a_plan() | {"spec": {}})
+    name = create_plan(server, namespace, a_plan())["metadata"]["name"]
+    assert "spec.change: Required value" in refusal(server, "PATCH", f"{path}/{name}", {"spec": {"change": None}})
+
+
+def test_the_word_on_a_plan_and_its_labels_can_be_changed(server: Api, namespace: str) -> None:
+    name = create_plan(server, namespace, a_plan())["metadata"]["name"]
+    path = f"{PLANS.format(namespace=namespace)}/{name}"
+    for vote in api.PlanVote:
+        answer = server.call("PATCH", path, {"spec": {"approval": {"decision": vote, "by": "jane", "reason": "fine"}}})
+        assert answer["spec"]["approval"] == {"decision": vote, "by": "jane", "reason": "fine"}
+        api.MilvusTuningPlanSpec.model_validate(answer["spec"])
+    message = refusal(server, "PATCH", path, {"spec": {"approval": {"decision": "Maybe"}}})
+    assert 'Unsupported value: "Maybe": supported values: "Approved", "Rejected", "Cancelled"' in message
+    assert "approval" not in server.call("PATCH", path, {"spec": {"approval": None}})["spec"]
+
+
+PLAN_STATUS: Object = {
+    "phase": "Finished",
+    "approval": "jane",
+    "approvedAt": "2026-01-02T03:05:00Z",
+    "steps": [{"kind": "ScaleQueryNodes", "state": "Done", "action": {"replicas": "3", "revision": None}}],
+    "measured": {"before": {"endedAt": "2026-01-02T03:05:00Z", "windowSeconds": 180, "meanMicroseconds": 4100}},
+    "verdict": "Kept",
+    "finishedAt": "2026-01-02T03:15:00Z",
+}
+
+
+def test_the_status_of_a_plan_is_a_subresource_and_shows_in_its_columns(server: Api, namespace: str) -> None:
+    created = create_plan(server, namespace, a_plan())
+    path = f"{PLANS.format(namespace=namespace)}/{created['metadata']['name']}"
+    server.call(
+        "PUT", f"{path}/status", created | {"status": PLAN_STATUS, "spec": {"change": CHANGE | {"sequence": 9}}}
+    )
+    stored = server.call("GET", path)
+    assert (stored["status"], stored["spec"]) == (PLAN_STATUS, created["spec"])
+    api.MilvusTuningPlanStatus.model_validate(stored["status"])
+    accept = "application/json;as=Table;v=v1;g=meta.k8s.io"
+    answer = server.call("GET", PLANS.format(namespace=namespace), accept=accept)
+    shown = dict(zip([each["name"] for each in answer["columnDefinitions"]], answer["rows"][0]["cells"], strict=True))
+    assert shown.pop("Age")
+    assert shown.pop("Expires")
+    assert shown == {
+        "Name": created["metadata"]["name"],
+        "Policy": "rag",
+        "Phase": "Finished",
+        "Risk": "Medium",
+        "Reason": "ComputationAboveTarget",
+        "Change": CHANGE["message"],
+        "Verdict": "Kept",
+        "Approval": "jane",
+    }
+
+
+def test_the_largest_plan_fits_into_what_the_api_server_takes(server: Api, namespace: str) -> None:
+    """The rule over the whole change is priced by the API server at the size of the object, not only of the schema."""
+    plan = a_plan()
+    step = plan["spec"]["change"]["steps"][0]
+    large = {f"fact{number}": "x" * 1024 for number in range(10)}
+    plan["spec"]["change"]["steps"] = [
+        step | dict.fromkeys(("precondition", "action", "verification", "undo"), large)
+    ] * 10
+    name = create_plan(server, namespace, plan)["metadata"]["name"]
+    body = {"spec": {"approval": {"decision": "Approved"}}}
+    answer = server.call("PATCH", f"{PLANS.format(namespace=namespace)}/{name}", body)
+    assert answer["spec"]["approval"] == {"decision": "Approved"}

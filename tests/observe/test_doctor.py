@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from milvus_tuning.api import MilvusTuningSpec, Mode
 from milvus_tuning.doctor import Check, Result, run_checks
 from milvus_tuning.doctor.rights import RIGHTS
 from milvus_tuning.settings import Settings
@@ -90,3 +91,34 @@ def test_trouble_is_named_with_what_mends_it(change: Callable[[World], Any], nam
 
 def test_no_right_is_asked_for_twice() -> None:
     assert len({(right.name, right.verbs) for right in RIGHTS}) == len(RIGHTS)
+
+
+def _needed(mode: Mode) -> set[tuple[str, str]]:
+    """Verb and resource of each right that a Helm release with a number of QueryNodes needs in this mode."""
+    spec = {
+        "targetRef": {"kind": "HelmRelease", "name": "my-release"},
+        "mode": mode,
+        "connections": {"prometheus": {"url": "http://prometheus:9090"}},
+        "queryNodes": {"minCount": 2, "maxCount": 3},
+    }
+    parsed = MilvusTuningSpec.model_validate(spec)
+    return {(verb, right.name) for right in RIGHTS if right.needed(parsed) for verb in right.verbs}
+
+
+PLANS = "milvustuningplans.milvustuning.io"
+MAKING_CHANGES = {
+    *((verb, PLANS) for verb in ("create", "patch", "update")),
+    *((verb, f"{PLANS}/status") for verb in ("get", "patch", "update")),
+    ("patch", "deployments.apps/scale"),
+    ("patch", "pods"),
+}
+
+
+def test_plans_are_read_and_cleared_away_in_every_mode() -> None:
+    reading = {(verb, PLANS) for verb in ("get", "list", "watch", "delete")}
+    assert all(reading <= _needed(mode) for mode in Mode)
+
+
+def test_what_a_plan_needs_to_be_made_and_to_run_is_asked_for_in_the_modes_that_have_plans() -> None:
+    assert not MAKING_CHANGES & _needed(Mode.OBSERVE)
+    assert _needed(Mode.PROPOSE) == _needed(Mode.AUTO) == _needed(Mode.OBSERVE) | MAKING_CHANGES

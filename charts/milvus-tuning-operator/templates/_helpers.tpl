@@ -33,14 +33,3 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- .Values.watchNamespaces | default (list .Release.Namespace) | join "," -}}
 {{- end -}}
 {{- end -}}
-
-{{- /* The watched namespaces as a selector of an admission policy; nothing where all are watched. */ -}}
-{{- define "operator.namespaceSelector" -}}
-{{- if not .Values.clusterWide -}}
-namespaceSelector:
-  matchExpressions:
-    - key: kubernetes.io/metadata.name
-      operator: In
-      values: [{{ include "operator.namespaces" . | replace "," ", " }}]
-{{- end -}}
-{{- end -}}

@@ -313,8 +313,12 @@ class ManualOverride(ApiModel):
 
     @model_validator(mode="after")
     def _time(self) -> Self:
-        if datetime.fromisoformat(self.expires_at.upper()).tzinfo is None:
-            raise ValueError("expiresAt must name its zone, such as 2026-01-02T15:04:05Z")
+        try:
+            zone = datetime.fromisoformat(self.expires_at.upper()).tzinfo
+        except ValueError:
+            zone = None
+        if zone is None:
+            raise ValueError("expiresAt must be a time with its zone, such as 2026-01-02T15:04:05Z")
         return self
 
 
