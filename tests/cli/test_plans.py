@@ -65,8 +65,7 @@ def test_a_plan_that_runs() -> None:
                        window: more QueryNodes
           in numbers   computation 71 % was above 60 % for 120 s; 3 QueryNodes bring it to 47 %
           risk         Medium: a QueryNode more; 12 segments move
-          expected     QueryNodes 2 -> 3; computation 71 -> 47 %; 12 segments moved (48,000 rows, 1.2
-                       GiB)
+          expected     QueryNodes 2 -> 3; computation 71 -> 47 %; 12 segments moved (48,000 rows, 1.2 GiB)
           steps
             1. mark the pod qn-3 as the one to leave (deletion cost -1000)
                before   it is the same pod (0b8a), with a grace period of 1800 s
@@ -133,10 +132,19 @@ def test_offers_the_votes_that_are_left(approval: Object | None, offered: list[s
     assert [line.split("milvus-tuning ")[1].split()[0] for line in lines if "milvus-tuning " in line] == offered
 
 
-@pytest.mark.parametrize("reason", list(Reason))
+@pytest.mark.parametrize("reason", [reason for reason in Reason if reason is not Reason.MANUAL_OVERRIDE])
 def test_a_wish_is_something_to_do(reason: Reason) -> None:
     standing = plans.Standing(policy=a_policy(decision=a_decision(reason)), plan=None)
     assert standing.something_to_do is (reason in WISHES)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "something"), [pytest.param(3, True, id="another size"), pytest.param(2, False, id="the size there is")]
+)
+def test_a_size_set_by_hand_is_something_to_do_until_it_is_reached(wanted: int, something: bool) -> None:
+    decision = a_decision("ManualOverride") | {"desiredCount": wanted}
+    standing = plans.Standing(policy=a_policy(decision=decision), plan=None)
+    assert standing.something_to_do is something
 
 
 @pytest.mark.parametrize("phase", list(Phase))

@@ -123,7 +123,11 @@ def test_a_plan_without_a_status_takes_a_vote() -> None:
         (Phase.PROPOSED, APPROVE, "the operator checks that the cluster is still as the plan assumes, and begins"),
         (Phase.PROPOSED, REJECT, "the operator ends the plan; nothing of it is done"),
         (Phase.APPROVED, CANCEL, "the operator ends the plan; nothing of it was begun"),
-        (Phase.RUNNING, CANCEL, "the operator begins no further step of it and takes back what was done"),
+        (
+            Phase.RUNNING,
+            CANCEL,
+            "the operator begins no further step and takes back what was done, but no QueryNode that serves",
+        ),
     ],
 )
 def test_says_what_follows(phase: Phase, choice: Vote, follows: str) -> None:

@@ -8,8 +8,7 @@ from milvus_tuning.cli import steps as step_words
 from milvus_tuning.cli.fields import Body, at, entries, mapping, moment, name, number, text, words
 from milvus_tuning.cli.layout import Fact, age, facts, table, when
 from milvus_tuning.cli.meanings import meaning
-from milvus_tuning.cli.plans import heading, mode, phase, predicted, vote
-from milvus_tuning.plan import WISHES
+from milvus_tuning.cli.plans import heading, mode, phase, predicted, vote, wished
 
 MEASUREMENTS = (
     ("searches a minute", "searchesPerMinute", ""),
@@ -120,7 +119,7 @@ def _rule(reason: str) -> list[Fact]:
 
 def _chosen(policy: Body) -> str:
     decision = mapping(policy, "status", "decision")
-    if text(decision, "reason") not in WISHES:
+    if not wished(policy):
         return "no change"
     count, present = number(decision, "desiredCount"), number(policy, "status", "observed", "desiredCount")
     if count is None or count == present:

@@ -131,8 +131,8 @@ MEANINGS: Mapping[Reason, Meaning] = {
         "`helm upgrade ... --set readOnly=false`",
     ),
     Reason.REJECTED: Meaning(
-        "a plan for the same change was rejected, cancelled or rolled back a short while ago; the message says which, and "
-        "until when",
+        "a plan for the same change was rejected, cancelled or rolled back a short while ago; the message says which, "
+        "and until when",
         "wait, or change the spec: another change is proposed at once",
     ),
     Reason.FROZEN: Meaning(

@@ -15,7 +15,7 @@ from milvus_tuning.cli.fields import Body, at, entries, mapping, moment, name, n
 from milvus_tuning.cli.layout import Fact, age, facts, grouped, when
 from milvus_tuning.cli.meanings import meaning
 from milvus_tuning.decide.words import size
-from milvus_tuning.plan import WISHES, Phase, Vote
+from milvus_tuning.plan import WISHES, Phase, Reason, Vote
 
 NOT_SEEN = "not seen by the operator yet"
 QUIET_AFTER = timedelta(minutes=5)  # a working operator refreshes a decision's time every minute
@@ -35,7 +35,15 @@ class Standing:
     @property
     def something_to_do(self) -> bool:
         """Whether anything waits, runs or is wished for."""
-        return self.plan is not None or text(self.policy, "status", "decision", "reason") in WISHES
+        return self.plan is not None or wished(self.policy)
+
+
+def wished(policy: Body) -> bool:
+    """Whether the last decision was for a change; a size set by hand is one until it is reached."""
+    decision = mapping(policy, "status", "decision")
+    if text(decision, "reason") == Reason.MANUAL_OVERRIDE:
+        return at(decision, "desiredCount") != at(policy, "status", "observed", "desiredCount")
+    return text(decision, "reason") in WISHES
 
 
 def standings(policies: Sequence[Body], plans: Sequence[Body]) -> list[Standing]:

@@ -23,7 +23,7 @@ NEXT: Mapping[Vote, str] = {
     Vote.REJECTED: "the operator ends the plan; nothing of it is done",
     Vote.CANCELLED: "the operator ends the plan; nothing of it was begun",
 }
-NEXT_WHILE_BEGUN = "the operator begins no further step of it and takes back what was done"
+NEXT_WHILE_BEGUN = "the operator begins no further step and takes back what was done, but no QueryNode that serves"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
