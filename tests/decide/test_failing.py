@@ -1,4 +1,4 @@
-"""Many failing searches hold what takes away, and never what may be their cure."""
+"""Many failing searches hold what takes away, and never what may be their cure; asked for and already approved."""
 
 from __future__ import annotations
 
@@ -6,10 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from milvus_tuning.decide import decide
 from milvus_tuning.decide.failing import failing, hold_while_failing
-from milvus_tuning.plan import Decision, Reason, Rejection, Step, StepKind
+from milvus_tuning.decide.lifecycle import Sight, Window, next_turn
+from milvus_tuning.decide.proposal import intent_digest
+from milvus_tuning.plan import Course, Decision, Phase, Plan, Reason, Rejection, Step, StepKind
 from milvus_tuning.snapshot import MISSING, Sample, Traffic
-from tests.builders import a_sample
+from tests.builders import NOON, a_change, a_history, a_sample, a_snapshot, a_spec
+from tests.decide.steps import a_scale_in
 
 STEP = Step(
     kind=StepKind.SCALE_QUERY_NODES,
@@ -68,22 +72,51 @@ def test_without_failures_it_does_not_wait(reason: Reason) -> None:
     assert hold_while_failing(a_decision(reason), a_traffic(12.0)).steps == ()
 
 
-CURES = [
-    Reason.SCALE_OUT_COMPUTATION,
-    Reason.SCALE_OUT_CAPACITY,
-    Reason.BELOW_MINIMUM,
-    Reason.SETTING_CHANGED,
-    Reason.PLACEMENT_CHANGED,
-]
+MAY_CURE = [reason for reason in Reason if reason not in {Reason.SCALE_IN, Reason.ABOVE_MAXIMUM}]
 
 
-@pytest.mark.parametrize("reason", CURES)
-@given(share=st.floats(min_value=0, max_value=1))
-def test_what_may_be_the_cure_is_never_held(reason: Reason, share: float) -> None:
-    assert hold_while_failing(a_decision(reason), a_traffic(100 * share)) == a_decision(reason)
+@pytest.mark.parametrize("reason", MAY_CURE)
+def test_what_may_be_the_cure_or_is_a_persons_wish_is_never_held(reason: Reason) -> None:
+    assert hold_while_failing(a_decision(reason), a_traffic(100.0)) == a_decision(reason)
 
 
 @given(reason=st.sampled_from(Reason), share=st.floats(min_value=0, max_value=1))
 def test_a_decision_to_do_nothing_stays_as_it_is(reason: Reason, share: float) -> None:
     idle = a_decision(reason, steps=())
     assert hold_while_failing(idle, a_traffic(100 * share)) == idle
+
+
+FAILING, WELL = a_traffic(12.0), a_traffic(1.0)
+
+
+@pytest.mark.parametrize(
+    ("traffic", "reason"),
+    [
+        pytest.param(FAILING, Reason.FROZEN, id="while searches fail"),
+        pytest.param(WELL, Reason.SCALE_IN, id="while they do not"),
+    ],
+)
+def test_a_quiet_cluster_is_made_smaller_only_while_searches_succeed(traffic: Traffic, reason: Reason) -> None:
+    quiet = a_snapshot(3, cpu=0.1, memory=0.2, traffic=traffic)
+    decision = decide(a_spec(min_count=1), quiet, a_history(quiet), NOON)
+    assert (decision.reason, bool(decision.steps)) == (reason, reason is Reason.SCALE_IN)
+
+
+def test_a_busy_cluster_grows_while_searches_fail() -> None:
+    busy = a_snapshot(3, cpu=0.9, traffic=FAILING)
+    decision = decide(a_spec(), busy, a_history(busy), NOON)
+    assert (decision.reason, bool(decision.steps)) == (Reason.SCALE_OUT_COMPUTATION, True)
+
+
+@pytest.mark.parametrize(
+    ("traffic", "begins"),
+    [pytest.param(FAILING, False, id="while searches fail"), pytest.param(WELL, True, id="while they do not")],
+)
+def test_an_approved_scale_in_waits_for_the_searches_to_succeed(traffic: Traffic, begins: bool) -> None:
+    snapshot, spec = a_snapshot(3, traffic=traffic), a_spec()
+    change = a_change(steps=a_scale_in(3), reason=Reason.SCALE_IN, intent_digest=intent_digest(spec))
+    approved = Plan(name="rag-1", uid="uid", change=change, course=Course(phase=Phase.APPROVED, approved_at=NOON))
+    turn = next_turn(approved, Sight(spec=spec, snapshot=snapshot, now=NOON, decision=None))
+    assert (turn.measure is Window.BEFORE) == begins
+    assert turn.plan.course.phase is Phase.APPROVED
+    assert ("SearchesFailing: 12 %" in turn.plan.course.waits_for) != begins

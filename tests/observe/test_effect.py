@@ -188,25 +188,26 @@ def _no_total(world: World) -> None:
     _result(world, "latency_buckets").pop()
 
 
-OF_PROXIES = {
-    "searches_per_minute": None,
-    "searches_per_minute_per_node": None,
-    "mean_microseconds": None,
-    "p99_milliseconds": None,
-    "failed_searches_per_million": None,
-    "slow_searches_per_million": None,
-    "slow_bound_milliseconds": None,
-}
-OF_NODES = {"queue_microseconds": None, "skew_percent": None}
+WITHOUT_PROXIES = replace(
+    BUSY,
+    searches_per_minute=None,
+    searches_per_minute_per_node=None,
+    mean_microseconds=None,
+    p99_milliseconds=None,
+    failed_searches_per_million=None,
+    slow_searches_per_million=None,
+    slow_bound_milliseconds=None,
+)
+WITHOUT_NODES = replace(BUSY, queue_microseconds=None, skew_percent=None)
 
 
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        pytest.param(_old("proxy_age"), replace(BUSY, **OF_PROXIES), id="a proxy scraped too long ago"),
-        pytest.param(_gone("proxy_age"), replace(BUSY, **OF_PROXIES), id="a proxy that is not scraped"),
-        pytest.param(_old("node_age"), replace(BUSY, **OF_NODES), id="a QueryNode scraped too long ago"),
-        pytest.param(_gone("node_age"), replace(BUSY, **OF_NODES), id="a QueryNode that is not scraped"),
+        pytest.param(_old("proxy_age"), WITHOUT_PROXIES, id="a proxy scraped too long ago"),
+        pytest.param(_gone("proxy_age"), WITHOUT_PROXIES, id="a proxy that is not scraped"),
+        pytest.param(_old("node_age"), WITHOUT_NODES, id="a QueryNode scraped too long ago"),
+        pytest.param(_gone("node_age"), WITHOUT_NODES, id="a QueryNode that is not scraped"),
         pytest.param(_gone("cpu"), replace(BUSY, skew_percent=None), id="no CPU of one QueryNode"),
         pytest.param(_gone("queue_latency"), replace(BUSY, queue_microseconds=4096), id="one QueryNode did not search"),
         pytest.param(

@@ -3,6 +3,7 @@
     gates       what is in the way at all (target, version, conflict, missing numbers, freeze)      gates.py
     settings    declared settings that are not in effect yet                                       settings.py
     size        how many QueryNodes there should be, and who leaves                                scaling.py
+    failing     nothing is taken away while many searches fail                                     failing.py
     permission  not mode Observe, not paused, not read-only                                        here
 
 Without the permission the decision is made all the same and says what it would do; only its steps are left out. How the
@@ -17,6 +18,7 @@ from datetime import datetime, timedelta
 from milvus_tuning.api import MilvusTuningSpec, Mode
 from milvus_tuning.decide.answers import changes_size
 from milvus_tuning.decide.context import build_context
+from milvus_tuning.decide.failing import hold_while_failing
 from milvus_tuning.decide.gates import closed_gate, closed_size_gate
 from milvus_tuning.decide.proposal import intent_digest
 from milvus_tuning.decide.reverts import with_reverts
@@ -48,7 +50,7 @@ def decide(
     """What to do now that no plan is at work, and why; see the module's text."""
     decision = _settings(spec, snapshot, history, now, policy_uid) or _size(spec, snapshot, history, now)
     paused = why_paused or ("spec.paused is true" if spec.paused else None)
-    return _permitted(decision, spec, paused, read_only=read_only)
+    return _permitted(hold_while_failing(decision, snapshot.traffic), spec, paused, read_only=read_only)
 
 
 def _settings(

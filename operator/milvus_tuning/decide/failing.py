@@ -1,9 +1,9 @@
-"""While many searches fail, nothing is taken away and nothing is moved.
+"""While many searches fail, nothing is taken away.
 
 A plan's own verification sees failures that its change brought, and takes it back. Failures that nobody here caused are
-an incident: a cluster in one is not made smaller. Three things stay allowed, for they may be its cure: more QueryNodes
-(overload shows as failures too), a declared setting or placement that somebody changed or withdrew meanwhile, and
-everything about a plan that has begun, its rollback first of all.
+an incident: a cluster in one is not made smaller. Nothing else waits, for it may be the cure: more QueryNodes (overload
+shows as failures too), a setting, a placement or a size that a person declared or withdrew meanwhile, and everything
+about a plan that has begun, its rollback first of all.
 
     12 of 100 searches a second fail: 12 %, above 10 %      a scale-in waits
      4 of 100                                                it does not
@@ -24,15 +24,7 @@ from milvus_tuning.snapshot import FreezeReason, Traffic
 # enough for it to last.
 FAILING_RATIO: Final = 0.10
 LEAST_FAILED_PER_SECOND: Final = 0.1  # three within the shortest window of 30 s
-_MAY_CURE: Final = frozenset(
-    {
-        Reason.SCALE_OUT_COMPUTATION,
-        Reason.SCALE_OUT_CAPACITY,
-        Reason.BELOW_MINIMUM,
-        Reason.SETTING_CHANGED,
-        Reason.PLACEMENT_CHANGED,
-    }
-)
+_TAKES_AWAY: Final = frozenset({Reason.SCALE_IN, Reason.ABOVE_MAXIMUM})
 
 
 def failing(traffic: Traffic) -> str | None:
@@ -49,9 +41,14 @@ def failing(traffic: Traffic) -> str | None:
     )
 
 
+def held_while_failing(reason: Reason, traffic: Traffic) -> str | None:
+    """Why a change for this reason is not begun now, or None."""
+    return failing(traffic) if reason in _TAKES_AWAY else None
+
+
 def hold_while_failing(decision: Decision, traffic: Traffic) -> Decision:
     """The decision, or Frozen with what was decided as its rejected alternative."""
-    why = failing(traffic) if decision.steps and decision.reason not in _MAY_CURE else None
+    why = held_while_failing(decision.reason, traffic) if decision.steps else None
     if why is None:
         return decision
     turned_down = Rejection(alternative=str(decision.reason), reason=Reason.FROZEN, message=decision.message)

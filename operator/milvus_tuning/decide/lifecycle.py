@@ -20,6 +20,7 @@ from datetime import datetime, timedelta
 
 from milvus_tuning.api import MilvusTuningSpec, Mode, Verification
 from milvus_tuning.decide.approval import automatic_obstacle, granted
+from milvus_tuning.decide.failing import held_while_failing
 from milvus_tuning.decide.operation import Call, begin, call_failed, call_succeeded, cancel, next_move, roll_back
 from milvus_tuning.decide.proposal import same_change, staleness
 from milvus_tuning.decide.verdict import judge
@@ -167,7 +168,7 @@ def _with_word(plan: Plan, sight: Sight) -> Plan:
 
 
 def _start(plan: Plan, sight: Sight) -> Turn:
-    waits_for = _in_the_way(sight)
+    waits_for = _in_the_way(sight) or held_while_failing(plan.change.reason, sight.snapshot.traffic)
     if waits_for is not None:
         return Turn(plan=_with(plan, waits_for=waits_for))
     if plan.course.before is None:
