@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
 from milvus_tuning.plan import Reason
 
+_LINK = re.compile(r"\[([^]]*)\]\([^)]*\)")
+
 
 class Meaning(NamedTuple):
-    """A reason in plain words; names of fields and commands stand in backticks."""
+    """A reason in plain words, in Markdown: names of fields and commands in backticks, links to sections."""
 
     meaning: str
     remedy: str
@@ -136,7 +139,8 @@ MEANINGS: Mapping[Reason, Meaning] = {
         "wait, or change the spec: another change is proposed at once",
     ),
     Reason.FROZEN: Meaning(
-        "Milvus loads, drains, rolls out or is between two sizes; the message says which",
+        "something goes on in the cluster during which nothing new is begun (see [Freezes](#freezes)), or it is "
+        "between two sizes; the message says which",
         "wait; if it does not end, look at the pods that it names",
     ),
     Reason.CONFLICT: Meaning(
@@ -233,9 +237,9 @@ MEANINGS: Mapping[Reason, Meaning] = {
 
 
 def meaning(reason: str) -> Meaning | None:
-    """What this reason means; None for one of another version."""
+    """What this reason means, as plain text; None for one of another version."""
     try:
         found = MEANINGS.get(Reason(reason))
     except ValueError:
         return None
-    return found and Meaning(*(part.replace("`", "") for part in found))
+    return found and Meaning(*(_LINK.sub(r"\1", part).replace("`", "") for part in found))
