@@ -59,6 +59,13 @@ def test_what_cannot_be_read_pauses_and_says_how_to_write_it(until: str) -> None
     )
 
 
+def test_of_a_long_value_only_the_beginning_is_said() -> None:
+    words = pause(RUNNING, {PAUSED_UNTIL: "x" * 250_000}, NOON)
+
+    assert words is not None
+    assert len(words) < 300
+
+
 @given(st.text())
 def test_no_annotation_brings_the_operator_down(until: str) -> None:
     words = pause(RUNNING, {PAUSED_UNTIL: until}, NOON)
