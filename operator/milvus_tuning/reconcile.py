@@ -148,7 +148,7 @@ class Reconciler:
         memory = self._memories.setdefault(turn.stored.reference.uid, _Memory())
         self._keep_placement(turn)
         plans = _Plans(stored=self._plans.of_policy(turn.stored.reference.namespace, turn.stored.reference.uid))
-        unreadable = next((one for one in plans.stored if one.unreadable is not None), None)
+        unreadable = next((one for one in plans.stored if one.unreadable is not None and one.plan.open), None)
         if unreadable is not None:
             self._report_unreadable(turn, unreadable)
             return

@@ -7,7 +7,7 @@ call relies on must be in the API server before the call is made.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -40,7 +40,6 @@ class StoredTuning:
     deleting: bool
     body: dict[str, Any]
     status: MilvusTuningStatus
-    unreadable_operation: dict[str, Any] | None = None  # of another version, in fields unknown here: never written over
 
 
 @contextmanager
@@ -118,8 +117,6 @@ class TuningStore:
 
     def _replace(self, current: StoredTuning, status: MilvusTuningStatus) -> StoredTuning:
         fields = status.model_dump(mode="json", by_alias=True, exclude_none=True)
-        if current.unreadable_operation is not None:
-            fields["operation"] = current.unreadable_operation
         body = {**current.body, "status": fields}
         reference = current.reference
         replaced = self._api.replace_namespaced_custom_object_status(
@@ -143,7 +140,6 @@ def _stored(body: dict[str, Any]) -> StoredTuning:
         deleting="deletionTimestamp" in metadata,
         body=body,
         status=status,
-        unreadable_operation=raw.get("operation") if status.operation is None else None,
     )
 
 
@@ -160,12 +156,14 @@ def _seniority(body: dict[str, Any]) -> tuple[str, str]:
 def _status(raw: dict[str, Any]) -> MilvusTuningStatus:
     try:
         return MilvusTuningStatus.model_validate(raw)
-    except ValidationError:  # written by another version: start anew, keep what is a running operation
-        return _only_operation(raw)
+    except ValidationError:  # written by another version: keep the parts that decisions rest on, as far as they read
+        return _kept_parts(raw)
 
 
-def _only_operation(raw: dict[str, Any]) -> MilvusTuningStatus:
-    try:
-        return MilvusTuningStatus.model_validate({"operation": raw.get("operation")})
-    except ValidationError:
-        return MilvusTuningStatus()
+def _kept_parts(raw: dict[str, Any]) -> MilvusTuningStatus:
+    kept = MilvusTuningStatus()
+    for name in ("history", "lastPlan", "benefit"):
+        with suppress(ValidationError):
+            part = MilvusTuningStatus.model_validate({name: raw.get(name)})
+            kept = kept.model_copy(update={field: getattr(part, field) for field in part.model_fields_set})
+    return kept

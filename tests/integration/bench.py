@@ -14,7 +14,7 @@ from milvus_tuning.reconcile import Reconciler
 from milvus_tuning.settings import Settings
 from milvus_tuning.store import Reference
 from milvus_tuning.turn import Event
-from tests.integration.conftest import COLLECTION, Object, a_tuning
+from tests.integration.conftest import COLLECTION, PLANS, Object, a_tuning
 from tests.integration.release import LoggedClient, Release
 
 
@@ -73,6 +73,11 @@ class Bench:
         addresses = connections.model_dump(mode="json", by_alias=True, exclude_none=True)
         made = self.release.server.call("POST", self.tunings, a_tuning({"connections": addresses, **spec}, name=name))
         return str(made["metadata"]["resourceVersion"])
+
+    @property
+    def plans(self) -> str:
+        """The path of the plans."""
+        return PLANS.format(namespace=self.release.namespace)
 
     def reference(self, name: str) -> Reference:
         uid = self.release.tuning(name)["metadata"]["uid"]

@@ -14,7 +14,7 @@ from typing import Any
 
 from kubernetes.client import ApiClient
 
-from tests.integration.conftest import COLLECTION, Api, Object
+from tests.integration.conftest import COLLECTION, PLANS, Api, Object
 from tests.observe.world import CONFIG_MAP, DEPLOYMENTS, PODS, QUERY_NODE_PODS, REPLICA_SETS, SERVICES, World, a_session
 
 DEPLOYMENT = "my-release-milvus-querynode"
@@ -119,6 +119,15 @@ class Release:
         """The MilvusTuning as it stands."""
         found: Object = self.server.call("GET", f"{COLLECTION.format(namespace=self.namespace)}/{name}")
         return found
+
+    def plans(self) -> list[Object]:
+        """The plans of the namespace, oldest first."""
+        found = self.server.call("GET", PLANS.format(namespace=self.namespace))["items"]
+        return sorted(found, key=lambda plan: plan["spec"]["change"]["sequence"])
+
+    def plan(self) -> Object:
+        """The newest plan."""
+        return self.plans()[-1]
 
     def condition(self, kind: str, name: str = "rag") -> tuple[str, str]:
         """Status and reason of a condition."""

@@ -173,7 +173,6 @@ class MilvusTuningStatus(ApiModel):
     config: list[ConfigStatus] | None = Field(
         default=None, max_length=40, json_schema_extra={"x-list-map-keys": ["intent"]}
     )
-    operation: OperationStatus | None = None  # TODO goes with the move to plans
     last_plan: LastPlan | None = None
     history: list[OperationStatus] | None = Field(
         default=None, max_length=20, description="Plans that were carried out, newest last."
