@@ -65,6 +65,10 @@ def test_a_plan_that_was_rolled_back() -> None:
         verdictMessage="the mean latency rose by 379 %",
         startedAt="2026-01-05T11:55:00Z",
         finishedAt="2026-01-05T11:57:00Z",
+        conditions=[
+            {"type": "Complete", "status": "True", "reason": "RolledBack", "message": "the mean latency rose by 379 %"},
+            {"type": "Stale", "status": "False", "reason": "NotStale", "message": ""},
+        ],
         measured={
             "before": {"windowSeconds": 180, "searchesPerMinute": 12300, "meanMicroseconds": 48000},
             "after": {"windowSeconds": 180, "searchesPerMinute": 12280, "skewPercent": 12},
@@ -89,6 +93,10 @@ def test_a_plan_that_was_rolled_back() -> None:
         mean latency        48,000 us   -
         skew                -           12 %
         window              180 s       180 s
+
+        CONDITION   STATUS   SINCE     REASON       MESSAGE
+        Complete    True     unknown   RolledBack   as above
+        Stale       False    unknown   NotStale
     """)
 
 

@@ -57,11 +57,13 @@ def test_on_a_wide_terminal_a_plan_takes_a_row() -> None:
 
         PLAN             STARTED   RISK     OUTCOME     VERDICT      CHANGE
         rag-abcdefghij   60m       Low      Undone      RolledBack   common.gracefultime absent -> 0
-            measured: mean 48 ms -> mean 230 ms
-            the mean latency rose by 379 %, more than the 20 % that are tolerated
+            before    mean 48 ms
+            after     mean 230 ms
+            verdict   the mean latency rose by 379 %, more than the 20 % that are tolerated
         rag-0123456789   3h        Medium   Completed   Kept         QueryNodes 2 -> 3
-            measured: mean 56 ms, 205 searches/s on 2 QueryNodes -> mean 48 ms, 213 searches/s on 3 QueryNodes
-            the mean latency is 14 % lower
+            before    mean 56 ms, 205 searches/s on 2 QueryNodes
+            after     mean 48 ms, 213 searches/s on 3 QueryNodes
+            verdict   the mean latency is 14 % lower
 
         Since 2026-01-02T12:00:00Z (3d):
           Objective met in 93 % of 310 measured minutes.
@@ -78,8 +80,10 @@ def test_on_a_narrow_terminal_the_change_goes_below() -> None:
             CHANGE
         rag-abcdefghij   60m       Low    Undone    RolledBack
             common.gracefultime absent -> 0
-            measured: mean 48 ms -> mean 230 ms
-            the mean latency rose by 379 %, more than the 20 % that are tolerated
+            before    mean 48 ms
+            after     mean 230 ms
+            verdict   the mean latency rose by 379 %, more than the 20 % that are
+                      tolerated
 
         Benefit: not seen by the operator yet.
     """)

@@ -53,14 +53,14 @@ def test_a_plan_that_waits() -> None:
 
 def test_a_plan_that_runs() -> None:
     plan = a_plan(steps=(DRAIN, SCALE_IN), phase="Running", startedAt="2026-01-05T11:55:00Z")
-    plan["status"]["approval"] = "jane"
+    plan["status"]["approval"] = "within approval.automatic"
     plan["status"]["steps"] = [{"state": "Done"}, {"state": "Applied", "message": "3 of 12 segments handed over"}]
     assert shown(a_policy(mode="Auto"), plan, width=100) == golden("""
         milvus/rag   mode Auto   phase Stabilizing
           plan         rag-0123456789
           change       QueryNodes 3 -> 2
           phase        Running, proposed 8m ago
-          approval     jane
+          approval     within approval.automatic
           reason       ComputationAboveTarget: CPU or read concurrency was above its threshold for its
                        window: more QueryNodes
           in numbers   computation 71 % was above 60 % for 120 s; 3 QueryNodes bring it to 47 %

@@ -52,8 +52,9 @@ def judged(choice: Vote, plan: Object) -> str:
     ],
 )
 def test_by_phase(phase: Phase, choice: Vote, comes_to: str) -> None:
-    verdict = {"verdict": Verdict.KEPT} if phase is Phase.FINISHED else {}
-    assert judged(choice, a_plan(phase=phase, **verdict)) == comes_to
+    plan = a_plan(phase=phase)
+    plan["status"] |= {"verdict": Verdict.KEPT} if phase is Phase.FINISHED else {}
+    assert judged(choice, plan) == comes_to
 
 
 def test_says_on_whose_word_it_is_approved() -> None:

@@ -8,7 +8,7 @@ from milvus_tuning.cli import steps as step_words
 from milvus_tuning.cli.fields import Body, at, entries, mapping, moment, name, number, text, words
 from milvus_tuning.cli.layout import Fact, age, facts, table, when
 from milvus_tuning.cli.meanings import meaning
-from milvus_tuning.cli.plans import heading, mode, phase, predicted, vote, wished
+from milvus_tuning.cli.plans import approval, heading, mode, phase, predicted, vote, wished
 
 MEASUREMENTS = (
     ("searches a minute", "searchesPerMinute", ""),
@@ -57,7 +57,7 @@ def render(policy: Body, now: datetime, width: int) -> list[str]:
     """The policy's present decision, for people."""
     decision = mapping(policy, "status", "decision")
     if not text(decision, "reason"):
-        return [heading(policy), *_conditions(policy, now, width)]
+        return [heading(policy), *_conditions(policy, "", now, width)]
     last = mapping(policy, "status", "lastPlan")
     waits = text(last, "waitsFor")
     return [
@@ -74,7 +74,7 @@ def render(policy: Body, now: datetime, width: int) -> list[str]:
         ),
         *_inputs(decision, width),
         *_rejected(decision, width),
-        *_conditions(policy, now, width),
+        *_conditions(policy, text(decision, "message"), now, width),
     ]
 
 
@@ -94,7 +94,7 @@ def render_plan(plan: Body, now: datetime, width: int) -> list[str]:
                 Fact(label="target", text=text(change, "target")),
                 Fact(label="waits for", text=text(status, "waitsFor")),
                 Fact(label="vote", text=vote(plan)),
-                Fact(label="approval", text=text(status, "approval")),
+                Fact(label="approval", text=approval(plan)),
                 Fact(label="verdict", text=f"{verdict}: {verdict_message}" if verdict_message else verdict),
                 Fact(label="proposed", text=when(moment(change, "proposedAt"), now)),
                 Fact(label="begun", text=when(moment(status, "startedAt"), now)),
@@ -103,7 +103,7 @@ def render_plan(plan: Body, now: datetime, width: int) -> list[str]:
             width=width,
         ),
         *_measured(mapping(status, "measured"), width),
-        *_conditions(plan, now, width),
+        *_conditions(plan, verdict_message, now, width),
     ]
 
 
@@ -148,14 +148,15 @@ def _alternative(word: str) -> str:
     return "no change" if word == "NoChange" else word
 
 
-def _conditions(body: Body, now: datetime, width: int) -> list[str]:
+def _conditions(body: Body, told: str, now: datetime, width: int) -> list[str]:
+    """The conditions; a message that was told above is not told again."""
     rows = [
         (
             text(entry, "type"),
             text(entry, "status"),
             age(moment(entry, "lastTransitionTime"), now),
             text(entry, "reason"),
-            text(entry, "message"),
+            "as above" if told and text(entry, "message") == told else text(entry, "message"),
         )
         for entry in entries(body, "status", "conditions")
     ]

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from milvus_tuning.cli import steps as step_words
 from milvus_tuning.cli.fields import Body, at, entries, mapping, moment, name, number, text
-from milvus_tuning.cli.layout import age, grouped, hanging, plural, table
+from milvus_tuning.cli.layout import Fact, age, facts, grouped, hanging, plural, table
 from milvus_tuning.cli.plans import NOT_SEEN, heading
 from milvus_tuning.status import format_time
 
@@ -58,11 +58,13 @@ def _rows_apart(rows: Sequence[Sequence[str]], width: int) -> list[list[str]]:
 
 
 def _details(entry: Body, width: int) -> list[str]:
-    before, after = text(entry, "measuredBefore"), text(entry, "measuredAfter")
-    measured = f"measured: {before or 'nothing'} -> {after or 'nothing'}" if before or after else ""
-    parts = (measured, text(entry, "verdictMessage"), text(entry, "outcomeMessage"))
-    indent = "    "
-    return [line for part in parts if part for line in hanging(part, first=indent, rest=indent + "  ", width=width)]
+    found = [
+        Fact(label="before", text=text(entry, "measuredBefore")),
+        Fact(label="after", text=text(entry, "measuredAfter")),
+        Fact(label="verdict", text=text(entry, "verdictMessage")),
+        Fact(label="outcome", text=text(entry, "outcomeMessage")),
+    ]
+    return facts(found, width=width, indent="    ")
 
 
 def _benefit(benefit: Body, now: datetime, width: int) -> list[str]:
@@ -80,7 +82,8 @@ def _objective(benefit: Body) -> str:
     if measured < SECONDS_PER_MINUTE:
         return "Objective: not measured (none declared, or no searches)."
     # Rounded down: 100 % is said of nothing less.
-    return f"Objective met in {100 * met // measured} % of {grouped(measured // SECONDS_PER_MINUTE)} measured minutes."
+    minutes = plural(measured // SECONDS_PER_MINUTE, "measured minute")
+    return f"Objective met in {100 * met // measured} % of {minutes}."
 
 
 def _node_hours(benefit: Body) -> str:

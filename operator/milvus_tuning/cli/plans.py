@@ -159,7 +159,7 @@ def _what(plan: Body, now: datetime) -> list[Fact]:
         Fact(label="phase", text=_phase(plan, now)),
         Fact(label="waits for", text=text(status, "waitsFor") if waiting else ""),
         Fact(label="vote", text=vote(plan)),
-        Fact(label="approval", text=text(status, "approval")),
+        Fact(label="approval", text=approval(plan)),
         Fact(label="expires", text=when(moment(change, "expiresAt"), now) if waiting else ""),
         Fact(label="verifies", text=f"until {when(moment(status, 'verifyUntil'), now)}" if _verifying(plan) else ""),
         Fact(label="reason", text=f"{reason}: {said.meaning}" if said else reason),
@@ -185,6 +185,12 @@ def vote(plan: Body) -> str:
     by, reason = text(approval, "by"), text(approval, "reason")
     said = text(approval, "decision") + (f" by {by}" if by else "")
     return f"{said}: {reason}" if said and reason else said
+
+
+def approval(plan: Body) -> str:
+    """On whose word the plan runs, where it is not the vote that is shown beside it."""
+    ground = text(plan, "status", "approval")
+    return "" if ground.startswith("spec.approval") else ground
 
 
 def predicted(effect: Body) -> list[str]:
