@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pymilvus import MilvusClient
 
+from tests.demo.plans import told_in_full, told_in_short
 from tests.demo.table import LiveTable, closing_table, incomplete_replies, lost_searches
 from tests.demo.tuning import TuningWatcher, View
 from tests.load.commands import calibrate_by_process
@@ -29,6 +30,9 @@ OUT_DEADLINE_SECONDS, CLEAR_DEADLINE_SECONDS, IN_DEADLINE_SECONDS = 120.0, 150.0
 SEARCH_TIMEOUT_SECONDS = 60.0  # while two nodes are overloaded a search waits; it must not count as lost
 CLEAR_P99_MILLISECONDS = 500.0
 START_COUNT = 2
+VERDICT_DEADLINE_SECONDS = 90.0
+AT_WORK = frozenset({"Proposed", "Approved", "Running", "RollingBack"})
+GOOD_VERDICTS = frozenset({"Kept", "Inconclusive"})
 FORGET_SECONDS = 35.0  # the operator's rates go over the last 30 s
 
 
@@ -77,6 +81,7 @@ class Story:
         self._table = LiveTable()
         self._chapters: list[Chapter] = []
         self._faults: list[str] = []
+        self._plan_phase = ("", "")
 
     def play(self) -> int:
         """The whole story; returns the exit code."""
@@ -134,6 +139,8 @@ class Story:
         shrunk = self._chapter("load falls, scale-in", process, _shrunk, IN_DEADLINE_SECONDS)
         self._expect(shrunk, f"QueryNodes did not return to {START_COUNT}")
         self._chapter("calm again", process, lambda _: False, CALM_SECONDS)
+        verified = self._chapter("calm, the scale-in verified", process, _verified, VERDICT_DEADLINE_SECONDS)
+        self._expect(verified, "the scale-in was not judged")
         self._tell_victims(before)
 
     def _chapter(self, title: str, process: LoadProcess, done: Callable[[View], bool], deadline_seconds: float) -> bool:
@@ -143,10 +150,20 @@ class Story:
             time.sleep(2.0)
             view = self._watcher.view()
             self._table.row(process.latest(), view)
+            self._tell_plans(view)
             reached = done(view)
         summary = summarise(process.seconds[first:])
         self._chapters.append(Chapter(title=title, summary=summary, nodes=self._watcher.view().nodes))
         return reached
+
+    def _tell_plans(self, view: View) -> None:
+        """A line below the table for each step of a plan from one phase to another."""
+        phase = (view.plan, view.plan_phase)
+        if view.plan and phase != self._plan_phase:
+            self._plan_phase = phase
+            found = [plan for plan in self._watcher.plans() if plan["metadata"]["name"] == view.plan]
+            for plan in found:
+                print(f"        plan {told_in_short(plan)}", flush=True)
 
     def _placement(self) -> dict[str, tuple[int, int]]:
         """Pod to (rows, shard leaders) now, as Milvus says."""
@@ -172,10 +189,12 @@ class Story:
 
     def _judge(self) -> int:
         print(closing_table([(chapter.title, chapter.nodes, chapter.summary) for chapter in self._chapters]))
-        for entry in self._watcher.view().history:
-            span = f"{entry['startedAt']} .. {entry.get('finishedAt')}"
-            print(f"operation: {entry['message']}: {entry.get('outcome')} ({span})")
-        scale_in = [chapter.summary for chapter in self._chapters[-2:]]
+        for plan in self._watcher.plans():
+            print(f"\n{told_in_full(plan)}")
+            verdict = plan["status"].get("verdict")
+            self._expect(verdict in GOOD_VERDICTS, f"plan {plan['metadata']['name']} ended as {verdict}")
+        print()
+        scale_in = [chapter.summary for chapter in self._chapters[-3:]]
         lost, incomplete = sum(map(lost_searches, scale_in)), sum(map(incomplete_replies, scale_in))
         sent = sum(chapter.summary.sent for chapter in self._chapters)
         total = sum(lost_searches(chapter.summary) for chapter in self._chapters)
@@ -195,11 +214,15 @@ def _count(view: View) -> tuple[int, int]:
 
 
 def _grown(view: View) -> bool:
-    return view.running is None and min(_count(view)) > START_COUNT
+    return view.plan_phase not in AT_WORK and min(_count(view)) > START_COUNT
 
 
 def _shrunk(view: View) -> bool:
-    return view.running is None and _count(view) == (START_COUNT, START_COUNT)
+    return view.plan_phase not in AT_WORK and _count(view) == (START_COUNT, START_COUNT)
+
+
+def _verified(view: View) -> bool:
+    return view.plan_phase == "Finished"
 
 
 def _clear(process: LoadProcess) -> bool:

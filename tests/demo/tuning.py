@@ -11,6 +11,7 @@ from kubernetes.client import ApiException
 from tests.placement import node_id_in
 
 GROUP, VERSION, PLURAL = "milvustuning.io", "v1alpha1", "milvustunings"
+PLANS = "milvustuningplans"
 NOT_FOUND, METRICS_PORT = 404, 9091
 
 
@@ -23,8 +24,8 @@ class View:
     skew: str
     reason: str
     last_action: str
-    history: tuple[dict[str, Any], ...]
-    running: dict[str, Any] | None
+    plan: str  # name of the newest plan
+    plan_phase: str
 
 
 class TuningWatcher:
@@ -65,15 +66,22 @@ class TuningWatcher:
         """The status now, dashes where there is none yet."""
         status = (self._read() or {}).get("status", {})
         observed, decision = status.get("observed", {}), status.get("decision", {})
+        plan = status.get("lastPlan", {})
         return View(
             phase=status.get("phase", "-"),
             nodes=observed.get("nodes", "-"),
             skew=f"{observed['skewPercent']} %" if "skewPercent" in observed else "-",
             reason=decision.get("reason", "-"),
             last_action=status.get("lastAction", "-"),
-            history=tuple(status.get("history", [])),
-            running=status.get("operation"),
+            plan=plan.get("name", ""),
+            plan_phase=plan.get("phase", ""),
         )
+
+    def plans(self) -> list[dict[str, Any]]:
+        """The plans of the namespace, oldest first."""
+        found = self._objects.list_namespaced_custom_object(GROUP, VERSION, self._namespace, PLANS)
+        plans: list[dict[str, Any]] = cast("Any", found)["items"]
+        return sorted(plans, key=lambda plan: int(plan["spec"]["change"]["sequence"]))
 
     def query_nodes(self) -> dict[str, int]:
         """Pod name to Milvus node id of the QueryNodes that are not leaving, as the pods' own metrics say."""

@@ -40,11 +40,11 @@ def test_a_restart_in_the_middle_of_a_scale_in_goes_on_where_it_was(calm: World)
     writes_before = calm.scale_writes()
     with calm.load(LOW) as load:
         calm.tune("main", spec())
-        wait_for(lambda: calm.status("main").get("operation"), "a scale-in to begin", seconds=150, every=0.2)
+        wait_for(lambda: calm.plans("main"), "a scale-in to be proposed", seconds=150, every=0.2)
         wait_for(lambda: calm.desired() == 2, "its outside write", seconds=60, every=0.2)
         first = len(load.seconds)
         calm.kubectl("-n", OPERATOR_NAMESPACE, "delete", "pods", "--all", "--force", "--grace-period=0")
-        wait_for(lambda: calm.outcomes("main") == ["Completed"], "the operation to be finished", seconds=180)
+        wait_for(lambda: calm.outcomes("main") == ["Completed"], "the plan's steps to be done", seconds=180)
         time.sleep(10)
         during = summarise(load.seconds[first:])
     assert calm.desired() == 2

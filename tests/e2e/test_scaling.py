@@ -27,8 +27,8 @@ def observed_for(load: LoadProcess, seconds: float) -> Summary:
 
 
 def finished(world: World, count: int) -> Callable[[], bool]:
-    """Whether exactly so many operations are on record, and none is under way."""
-    return lambda: len(world.outcomes("main")) == count and "operation" not in world.status("main")
+    """Whether the steps of exactly so many plans were made, and none is at work."""
+    return lambda: len(world.outcomes("main")) == count and not world.at_work("main")
 
 
 def test_under_the_same_overload_observe_does_not_recover_and_auto_does(calm: World) -> None:

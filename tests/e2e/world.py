@@ -35,7 +35,8 @@ BASE_SPEC: dict[str, Any] = {
     "targetRef": {"kind": "HelmRelease", "name": RELEASE, "allowHelmOwnedFields": True},
     "mode": "Auto",
     "connections": {"prometheus": {"url": "http://prometheus.monitoring:9090"}},
-    "approval": {"automatic": {"maxActionsPerHour": 60}},
+    "approval": {"automatic": {"maxRisk": "High", "maxActionsPerHour": 60}},
+    "verification": {"windowSeconds": 10, "settleSeconds": 5},
     "queryNodes": {
         "minCount": 2,
         "maxCount": 3,
@@ -143,9 +144,22 @@ class World:
         conditions = self.status(name).get("conditions", [])
         return next((condition for condition in conditions if condition["type"] == kind), {})
 
+    def plans(self, name: str) -> list[dict[str, Any]]:
+        """The plans of a MilvusTuning, oldest first."""
+        policy = self.get("-n", NAMESPACE, "milvustuning", name)["metadata"]["uid"]
+        found = self.get("-n", NAMESPACE, "milvustuningplans")["items"]
+        own = [plan for plan in found if plan["spec"]["change"]["policy"]["uid"] == policy]
+        return sorted(own, key=lambda plan: int(plan["spec"]["change"]["sequence"]))
+
     def outcomes(self, name: str) -> list[str]:
-        """The outcomes of the finished operations, oldest first."""
-        return [entry["outcome"] for entry in self.status(name).get("history", [])]
+        """How the steps of the plans ended that were begun and are not at work any more, oldest first."""
+        stati = [plan.get("status", {}) for plan in self.plans(name)]
+        return [status["outcome"] for status in stati if "outcome" in status]
+
+    def at_work(self, name: str) -> bool:
+        """Whether a plan waits to be begun, or is being carried out."""
+        phases = [plan.get("status", {}).get("phase") for plan in self.plans(name)]
+        return any(phase not in {"Verifying", "Finished"} for phase in phases)
 
     def desired(self) -> int:
         """The replica count of the QueryNode Deployment."""
