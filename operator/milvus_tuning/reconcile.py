@@ -23,6 +23,7 @@ from milvus_tuning.decide import decide
 from milvus_tuning.decide.hold_off import without_turned_down
 from milvus_tuning.decide.lifecycle import Sight, abandoned
 from milvus_tuning.decide.load import signal
+from milvus_tuning.decide.maintenance import window_fault
 from milvus_tuning.decide.pause import frozen, pause
 from milvus_tuning.decide.proposal import intent_digest, propose
 from milvus_tuning.decide.retention import surplus
@@ -151,6 +152,10 @@ class Reconciler:
         unreadable = next((one for one in plans.stored if one.unreadable is not None and one.plan.open), None)
         if unreadable is not None:
             self._report_unreadable(turn, unreadable)
+            return
+        fault = _window_fault(turn.spec)
+        if fault is not None and not plans.at_work:
+            self._reporter.stop(turn.stored, Reason.INVALID_SPEC, fault, turn.emit, self._clock())
             return
         now = self._clock()
         turn, why_paused = self._with_pauses(turn, now)
@@ -377,6 +382,13 @@ class Reconciler:
             if current.held:
                 self._require_lease()
                 self._plans.release(current)
+
+
+def _window_fault(spec: MilvusTuningSpec) -> str | None:
+    """What is wrong with the maintenance windows that only a calendar can tell."""
+    windows = enumerate(spec.maintenance_windows or ())
+    faults = [f"spec.maintenanceWindows.{index}: {fault}" for index, one in windows if (fault := window_fault(one))]
+    return "; ".join(faults) or None
 
 
 def _steps_ended(before: Plan, after: Plan) -> bool:
