@@ -1,0 +1,286 @@
+"""One change on real servers, with the operator as a process that dies where the script says.
+
+A real API server and a real etcd keep the state; the test plays what is not there: the Deployment controller and the
+kubelet (pods appear and vanish after the replica count), Milvus (its sessions and placement follow the pods) and
+Prometheus. The operator reaches both servers through the fault proxy and nothing else.
+"""
+
+from __future__ import annotations
+
+import base64
+import itertools
+import json
+import os
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from milvus_tuning.clients.etcd import Delete, EtcdClient, Put
+from tests.cluster.api_only import free_ports
+from tests.faults import history
+from tests.faults.ending import TUNING, declared, endings, told
+from tests.faults.processes import Starter
+from tests.faults.proxy import CRASHES, FaultProxy, Play, Script, Upstream
+from tests.faults.stories import Story, without_node
+from tests.integration.conftest import COLLECTION, Api, Object, Refused, a_namespace, a_tuning
+from tests.integration.release import NEW_NODE_ID, Release
+from tests.observe.world import PODS, QUERY_NODE_IPS, World, recorded, serving
+
+DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
+REQUEST_TIMEOUT_SECONDS = 3.0
+PATIENCE_SECONDS = 60.0
+PASSES_AFTERWARDS = 2  # a second effect would come with one of the next passes
+POLL_SECONDS = 0.1
+_numbers = itertools.count(1)
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Servers:
+    """What all cases share: the real servers, and the folder of the test."""
+
+    api: Api
+    kubeconfig: Path
+    etcd_address: str
+    folder: Path
+
+    @property
+    def audit_log(self) -> Path:
+        """Where the API server notes every write."""
+        return self.kubeconfig.parent.parent / "logs" / "audit.log"
+
+    def upstream(self) -> Upstream:
+        """The API server as its administrator speaks to it."""
+        content = json.loads(self.kubeconfig.read_text())
+        cluster, user = content["clusters"][0]["cluster"], content["users"][0]["user"]
+        identity = self.folder / "administrator.pem"
+        if not identity.exists():
+            parts = (user["client-certificate-data"], user["client-key-data"])
+            identity.write_bytes(b"\n".join(base64.b64decode(part) for part in parts))
+        context = ssl.create_default_context(cadata=base64.b64decode(cluster["certificate-authority-data"]).decode())
+        context.load_cert_chain(identity)
+        return Upstream(url=cluster["server"], tls=context)
+
+
+@dataclass(kw_only=True)
+class Case:
+    """One change in a namespace and under a root path of its own."""
+
+    servers: Servers
+    story: Story
+    script: Script | None
+    starter: Starter
+    release: Release
+    etcd: EtcdClient
+    root_path: str
+    play: Play
+    environment: dict[str, str]
+    uid: str = ""
+    pid: int = 0
+    starts: int = 0
+    gone: list[str | None] = field(default_factory=list)  # deletion costs of the pods that left
+    generation: int = 0  # of the Deployment, before the operator came
+    revision: int = 0  # of etcd, then
+    _over: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def api(self) -> Api:
+        """The API server itself, past the proxy."""
+        return self.servers.api
+
+    @property
+    def namespace(self) -> str:
+        """Of the release and the MilvusTuning."""
+        return self.release.namespace
+
+    @property
+    def log(self) -> Path:
+        """What the operator printed."""
+        return self.servers.folder / f"{self.namespace}.log"
+
+    def run(self, until: str) -> None:
+        """From the first start to two passes after the phase that a plan is to reach, over a crash if there is one."""
+        self.start()
+        if self.script is not None and self.script.fault in CRASHES:
+            self.wait("the crash", lambda: self.play.crashed.is_set() or None)
+            self.start()
+        self.wait("the end", lambda: endings(self.api, self.namespace, until) or None)
+        self.wait("what was held back", lambda: self.play.settled or None)
+        seen = self.passes
+        self.wait("further passes", lambda: self.passes >= seen + PASSES_AFTERWARDS or None)
+
+    def start(self) -> None:
+        """Start an operator process; what the script named is over with the second one."""
+        if self.starts:
+            self.play.next_process()
+        self.starts += 1
+        self.pid = self.starter.start(self.environment, self.log)
+
+    @property
+    def passes(self) -> int:
+        """How often the operator read its MilvusTuning, which each pass begins with."""
+        path = f"{COLLECTION.format(namespace=self.namespace)}/{TUNING}"
+        return sum(1 for entry in list(self.play.journal) if entry.method == "GET" and entry.path == path)
+
+    def wait(self, what: str, probe: Callable[[], T | None]) -> T:
+        """The first answer of the probe, or an error that shows what went on."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while time.monotonic() < deadline:
+            answer = probe()
+            if answer is not None:
+                return answer
+            if not (self.play.crashed.is_set() or self.starter.alive(self.pid)):
+                raise AssertionError(f"{self.script}: the operator has ended by itself\n{self.told()}")
+            time.sleep(POLL_SECONDS)
+        raise AssertionError(f"{self.script}: no sign of {what} within {PATIENCE_SECONDS:.0f} s\n{self.told()}")
+
+    def told(self) -> str:
+        """The last writes, the status and the end of the log, for a person."""
+        writes = [str(entry) for entry in list(self.play.journal) if entry.method not in {"GET", "HEAD"}][-12:]
+        log = self.log.read_text(errors="replace")[-1500:] if self.log.exists() else ""
+        return "\n".join([*writes, told(self.api, self.namespace), log])
+
+    # -- what the test plays ---------------------------------------------------------------------------------------
+
+    def play_the_cluster(self) -> None:
+        """Follow the replica count, until the case is over."""
+        count = len(QUERY_NODE_IPS)
+        while not self._over.wait(POLL_SECONDS):
+            try:
+                wanted = self.release.count
+                if wanted > count:
+                    self._node_arrives()
+                elif wanted < count:
+                    self._node_leaves(count - 1)
+                count = wanted
+            except Refused as refused:
+                if refused.code != 409:  # the operator wrote between our reading and writing: look again
+                    raise
+
+    def _node_arrives(self) -> None:
+        before = set(self.release.world.etcd)
+        self.release.a_third_node_arrives()
+        self.put_sessions(set(self.release.world.etcd) - before)
+        assert NEW_NODE_ID not in QUERY_NODE_IPS.values()
+
+    def _node_leaves(self, count: int) -> None:
+        """What Kubernetes and Milvus do after a smaller count: the ready pod of the lowest cost goes."""
+        pods = self.query_nodes()
+        victim = min(pods, key=lambda pod: (int(cost_of(pod) or 0), pod["metadata"]["name"]))
+        gone, stays = (
+            QUERY_NODE_IPS[pod["status"]["podIP"]] for pod in sorted(pods, key=lambda one: one is not victim)
+        )
+        milvus = self.release.world.milvus
+        for call in ("GetReplicas", "GetQuerySegmentInfo"):
+            answer = milvus[call]
+            assert not callable(answer)
+            milvus[call] = without_node(answer, gone, stays)
+        path = f"{self.release.path(PODS)}/{victim['metadata']['name']}"
+        status = self.api.call("GET", self.release.deployment_path)["status"]
+        names = ("replicas", "readyReplicas", "availableReplicas", "updatedReplicas")
+        self.release.write_status(self.release.deployment_path, status | dict.fromkeys(names, count))
+        self.api.call("DELETE", path, gracePeriodSeconds="0")
+        self.gone.append(cost_of(victim))
+        self.etcd.transaction(compare=[], then=[Delete(key=f"{self.root_path}/meta/session/querynode-{gone}")])
+
+    def query_nodes(self) -> list[Object]:
+        """The QueryNode pods as they stand."""
+        pods: list[Object] = self.api.call("GET", self.release.path(PODS))["items"]
+        return [pod for pod in pods if "querynode" in pod["metadata"]["name"]]
+
+    def put_sessions(self, recorded_keys: set[str]) -> None:
+        """Let Milvus nodes register in the real etcd."""
+        sessions = {key.replace("by-dev", self.root_path, 1): self.release.world.etcd[key] for key in recorded_keys}
+        self.etcd.transaction(compare=[], then=[Put(key=key, value=value) for key, value in sessions.items()])
+
+    def close(self) -> None:
+        """The curtain."""
+        self._over.set()
+        if self.pid:
+            self.starter.kill(self.pid)
+
+
+def cost_of(pod: Object) -> str | None:
+    """The deletion cost that a pod carries."""
+    cost: str | None = pod["metadata"].get("annotations", {}).get(DELETION_COST)
+    return cost
+
+
+@contextmanager
+def staged(servers: Servers, starter: Starter, story: Story, script: Script | None = None) -> Iterator[Case]:
+    """A release with two QueryNodes and a MilvusTuning that calls for a change; the operator is not started yet."""
+    number = next(_numbers)
+    namespace, root_path = f"faults-{number}", f"faults-{number}"
+    with ExitStack() as stack:
+        world = stack.enter_context(serving(World(prometheus=recorded(story.recording))))
+        etcd = EtcdClient([servers.etcd_address], timeout_seconds=10)
+        stack.callback(etcd.close)
+        play = Play(script=script, kill=lambda: starter.kill(case.pid))
+        api_proxy = stack.enter_context(FaultProxy(servers.upstream(), play))
+        etcd_proxy = stack.enter_context(FaultProxy(Upstream(url=f"http://{servers.etcd_address}"), play))
+        case = Case(
+            servers=servers,
+            story=story,
+            script=script,
+            starter=starter,
+            release=Release(server=servers.api, namespace=a_namespace(servers.api, namespace), world=world),
+            etcd=etcd,
+            root_path=root_path,
+            play=play,
+            environment=_environment(servers, namespace, api_proxy.url),
+        )
+        _prepare(case, etcd_proxy.url)
+        player = threading.Thread(target=case.play_the_cluster, daemon=True)
+        player.start()
+        stack.callback(player.join)
+        stack.callback(case.close)
+        yield case
+
+
+def _environment(servers: Servers, namespace: str, server: str) -> dict[str, str]:
+    """Everything that the operator's process is told."""
+    path = servers.folder / f"{namespace}.kubeconfig"
+    content = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "proxy", "cluster": {"server": server}}],
+        "users": [{"name": "operator", "user": {}}],
+        "contexts": [{"name": "proxy", "context": {"cluster": "proxy", "user": "operator"}}],
+        "current-context": "proxy",
+    }
+    path.write_text(json.dumps(content))
+    settings = {
+        "namespaces": namespace,
+        "pod_namespace": namespace,
+        "pod_name": "operator",
+        "interval_seconds": "0.5",
+        "lease_seconds": "2",
+        "request_timeout_seconds": str(REQUEST_TIMEOUT_SECONDS),
+        "http_port": str(free_ports(1)[0]),
+        "log_format": "text",
+    }
+    own = {f"MILVUS_TUNING_{name.upper()}": value for name, value in settings.items()}
+    return {"PATH": os.environ["PATH"], "HOME": str(servers.folder), "KUBECONFIG": str(path), **own}
+
+
+def _prepare(case: Case, etcd_url: str) -> None:
+    """Everything that is there before the operator comes."""
+    release, world = case.release, case.release.world
+    release.install()
+    case.put_sessions(set(world.etcd))
+    connections = {
+        "milvus": {"uri": world.addresses["milvus"]},
+        "etcd": {"endpoints": [etcd_url], "rootPath": case.root_path},
+        "prometheus": {"url": world.addresses["prometheus"]},
+    }
+    tuning = a_tuning({"connections": connections, **declared(case.story.spec)}, name=TUNING)
+    made = case.api.call("POST", COLLECTION.format(namespace=case.namespace), tuning)
+    case.uid = made["metadata"]["uid"]
+    case.story.prepare(case.etcd, case.root_path, case.uid)
+    case.revision = history.revision(case.servers.etcd_address)
+    case.generation = case.api.call("GET", release.deployment_path)["metadata"]["generation"]

@@ -1,0 +1,95 @@
+"""What came of a change, told by the outside alone: objects, the API server's audit log, and etcd's own history."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tests.faults import history
+from tests.faults.ending import Ending, endings
+from tests.faults.harness import Case, cost_of
+from tests.integration.conftest import Object
+
+USER_AGENT = "milvus-tuning/"
+CHANGED = frozenset({"deployments", "pods", "milvuses"})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stored:
+    """A key in etcd; whether it hangs on a lease."""
+
+    value: str
+    leased: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class End:
+    """The end of a change: two runs that went alike have equal ends.
+
+    effects counts what the outside saw: changes of the Deployment's spec (its generation), writes of the operator that
+    the API server carried out (its audit log), and changes of each key (etcd's history).
+    """
+
+    endings: tuple[Ending, ...]
+    replicas: int
+    pod_costs: tuple[str | None, ...]
+    gone_pod_costs: tuple[str | None, ...]
+    keys: Mapping[str, Stored]
+    effects: Mapping[str, int]
+
+
+def end_of(case: Case, phase: str) -> End:
+    """How the case stands now; phase is the one that its plan was to reach."""
+    deployment = case.api.call("GET", case.release.deployment_path)
+    grown = deployment["metadata"]["generation"] - case.generation
+    return End(
+        endings=endings(case.api, case.namespace, phase),
+        replicas=deployment["spec"]["replicas"],
+        pod_costs=tuple(sorted(map(cost_of, case.query_nodes()), key=str)),
+        gone_pod_costs=tuple(case.gone),
+        keys={_name(case, key): Stored(value=one.value, leased=one.leased) for key, one in _entries(case).items()},
+        effects={**({"Deployment spec": grown} if grown else {}), **_carried_out(case), **_key_changes(case)},
+    )
+
+
+def _carried_out(case: Case) -> Counter[str]:
+    """The operator's writes on foreign objects that succeeded."""
+    found: Counter[str] = Counter()
+    with case.servers.audit_log.open() as lines:
+        for line in lines:
+            if f'"{case.namespace}"' in line:
+                found.update(_written(json.loads(line)))
+    return found
+
+
+def _written(event: Object) -> list[str]:
+    about = event.get("objectRef", {})
+    ours = event.get("userAgent", "").startswith(USER_AGENT) and event["responseStatus"]["code"] < 300
+    if not ours or about.get("resource") not in CHANGED:
+        return []
+    return [f"{event['verb']} {'/'.join(filter(None, (about['resource'], about.get('subresource'))))}"]
+
+
+def _key_changes(case: Case) -> Counter[str]:
+    """How often each key was put or deleted since the operator came: each revision against the one before."""
+    found: Counter[str] = Counter()
+    before = _entries(case, revision=case.revision)
+    for revision in range(case.revision + 1, history.revision(case.servers.etcd_address) + 1):
+        after = _entries(case, revision=revision)
+        changed = (key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
+        found.update(f"etcd {_name(case, key)}" for key in changed)
+        before = after
+    return found
+
+
+def _name(case: Case, key: str) -> str:
+    """A key without what differs from case to case."""
+    return key.removeprefix(case.root_path).replace(case.uid, "UID").strip("/")
+
+
+def _entries(case: Case, *, revision: int = 0) -> dict[str, history.Entry]:
+    """The configuration keys and our records, as etcd had them at a revision (0: now)."""
+    found = history.entries(case.servers.etcd_address, f"{case.root_path}/", revision=revision)
+    return {key: entry for key, entry in found.items() if not key.startswith(f"{case.root_path}/meta/")}
