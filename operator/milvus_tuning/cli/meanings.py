@@ -76,7 +76,7 @@ MEANINGS: Mapping[Reason, Meaning] = {
         "nothing",
     ),
     Reason.IN_PROGRESS: Meaning(
-        "an operation is under way: `status.operation`",
+        "a plan is being carried out, or taken back: `status.lastPlan` names it",
         "wait",
     ),
     Reason.AT_MINIMUM: Meaning(
@@ -193,8 +193,8 @@ MEANINGS: Mapping[Reason, Meaning] = {
         "`milvus-tuning doctor` names it",
     ),
     Reason.UNKNOWN_OPERATION: Meaning(
-        "`status.operation` was written by another version of the operator",
-        "let that version finish it, or remove `status.operation`",
+        "an open plan was written by another version of the operator",
+        "let that version finish it, or delete the plan",
     ),
     Reason.COMPLETED: Meaning(
         "verified by what Kubernetes and Milvus say",
