@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 import yaml
 
+from milvus_tuning import api
 from tests.cluster.builds import clients
 from tests.integration.conftest import CHART, ROOT, Api, Object, a_namespace
 
@@ -204,6 +205,16 @@ def test_the_admission_policy_knows_the_operator_by_its_service_account(helm: Ca
     policy = of_kind(rendered(helm, *mine), "ValidatingAdmissionPolicy")["spec"]
     variables = {variable["name"]: variable["expression"] for variable in policy["variables"]}
     assert variables["byOperator"] == "request.userInfo.username == 'system:serviceaccount:milvus:mine'"
+
+
+def test_the_admission_policy_counts_what_is_unset_with_the_defaults_of_the_api(helm: Callable[..., str]) -> None:
+    policy = of_kind(rendered(helm), "ValidatingAdmissionPolicy")["spec"]
+    text = " ".join(validation["expression"] for validation in policy["validations"])
+    defaults = api.AutomaticApproval().model_dump(mode="json", by_alias=True, exclude_none=True)
+    defaults |= {"expiryMinutes": api.Approval().expiry_minutes}
+    assert len(defaults) == 4  # maxMoves has none: unset it is no bound
+    for name, default in defaults.items():
+        assert text.count(f".?{name}.orValue({default!r})") == 2, name
 
 
 def test_a_service_monitor_comes_only_when_asked_for(helm: Callable[..., str]) -> None:
