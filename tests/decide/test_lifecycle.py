@@ -36,6 +36,7 @@ from milvus_tuning.plan import (
     Measurement,
     Phase,
     Plan,
+    Prediction,
     Reason,
     Risk,
     Step,
@@ -98,7 +99,13 @@ class Setting:
         )
 
     def plan(self, **course: Any) -> Plan:
-        change = a_change(steps=self.steps, risk=self.risk, intent_digest=intent_digest(self.spec))
+        counts = (3, 2) if self.steps is IN else (2, 3) if self.steps is OUT else (2, 2)
+        change = a_change(
+            steps=self.steps,
+            risk=self.risk,
+            intent_digest=intent_digest(self.spec),
+            prediction=Prediction(node_count_before=counts[0], node_count_after=counts[1]),
+        )
         return Plan(
             name="rag-0123456789",
             change=change,
@@ -395,6 +402,28 @@ AFTER_THE_STEPS: dict[str, tuple[Callable[[Setting], Plan], Setting, End]] = {
             measured=replace(SLOW, searches_per_minute=HALVED.searches_per_minute),
         ),
         End(phase=Phase.FINISHED, verdict=Verdict.INCONCLUSIVE),
+    ),
+    "slower after a scale-in, as fewer nodes must be": (
+        judged,
+        Setting(
+            steps=IN,
+            snapshot=DRAINED,
+            decision=STEADY,
+            seconds=DUE,
+            measured=replace(CALM, mean_microseconds=32_000),
+        ),
+        KEPT,
+    ),
+    "as much slower after a setting": (
+        judged,
+        Setting(
+            steps=SETTING,
+            snapshot=with_key(TWO, "30000"),
+            decision=STEADY,
+            seconds=DUE,
+            measured=replace(CALM, mean_microseconds=32_000),
+        ),
+        End(phase=Phase.ROLLING_BACK, call=BACK),
     ),
     "worse after a scale-in": (
         judged,

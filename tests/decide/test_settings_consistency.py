@@ -30,7 +30,7 @@ WORKLOAD = Workload(
 
 def declaring(milliseconds: int | None, **changes: Any) -> MilvusTuningSpec:
     """A policy about staleness alone; None leaves the whole part out."""
-    declared = {} if milliseconds is None else {"consistency": {"stalenessMilliseconds": milliseconds}}
+    declared: dict[str, Any] = {} if milliseconds is None else {"consistency": {"stalenessMilliseconds": milliseconds}}
     return a_spec(**declared, **changes).model_copy(update={"query_nodes": None})
 
 

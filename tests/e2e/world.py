@@ -36,7 +36,14 @@ BASE_SPEC: dict[str, Any] = {
     "mode": "Auto",
     "connections": {"prometheus": {"url": "http://prometheus.monitoring:9090"}},
     "approval": {"automatic": {"maxRisk": "High", "maxActionsPerHour": 60}},
-    "verification": {"windowSeconds": 10, "settleSeconds": 5},
+    # Short, and so wide that nothing is rolled back: what a verdict rests on is tested in test_plans.py.
+    "verification": {
+        "windowSeconds": 10,
+        "settleSeconds": 0,
+        "latencyTolerancePercent": 1000,
+        "failureTolerancePerMillion": 1_000_000,
+        "slowTolerancePerMillion": 1_000_000,
+    },
     "queryNodes": {
         "minCount": 2,
         "maxCount": 3,

@@ -233,10 +233,23 @@ def _verify(plan: Plan, sight: Sight) -> Turn:
         return Turn(plan=plan)
     if plan.course.after is None:
         return Turn(plan=plan, measure=Window.AFTER)
-    judgement = judge(plan.course.before, plan.course.after, sight.verification)
+    objectives = sight.spec.objectives
+    judgement = judge(
+        plan.course.before,
+        plan.course.after,
+        sight.verification,
+        expected_latency_percent=_expected_latency_percent(plan),
+        has_objective=objectives is not None and objectives.search_latency_p99_milliseconds is not None,
+    )
     if judgement.verdict is not Verdict.ROLLED_BACK:
         return Turn(plan=_ended(plan, sight.now, judgement.verdict, judgement.message))
     return Turn(plan=_back(plan, sight, Verdict.ROLLED_BACK, judgement.message))
+
+
+def _expected_latency_percent(plan: Plan) -> int:
+    """The mean latency that the change is expected to leave: fewer QueryNodes search more rows each."""
+    before, after = plan.change.prediction.node_count_before, plan.change.prediction.node_count_after
+    return 100 if not before or not after or after >= before else round(100 * before / after)
 
 
 def _calls_for_growth(plan: Plan, sight: Sight) -> bool:

@@ -8,6 +8,10 @@
              worse      RolledBack                  Inconclusive        Inconclusive
              not worse  Kept                        Inconclusive        Kept: more load, and not slower
 
+After a scale-in each QueryNode that stays searches more rows: the mean is expected to rise with them (3 -> 2 nodes: by
+a half) and is compared with that. A slow search is then one that misses the declared objective; without one that sign
+is left out, since its bound comes from the mean before.
+
 Example: mean 10.0 ms before, 15.0 ms after, 20 % tolerated, 1200 and 1180 searches a minute: 50 % above, RolledBack.
 With 600 searches a minute afterwards the load fell by half and 25 % are tolerated: Inconclusive.
 
@@ -55,13 +59,26 @@ class _Load:
     rose: bool
 
 
-def judge(before: Measurement | None, after: Measurement | None, rules: Verification) -> Judgement:
-    """Compare what searches met before and after; see the module's text."""
+def judge(
+    before: Measurement | None,
+    after: Measurement | None,
+    rules: Verification,
+    *,
+    expected_latency_percent: int = 100,
+    has_objective: bool = True,
+) -> Judgement:
+    """Compare what searches met before and after; see the module's text.
+
+    expected_latency_percent: the mean that the change is expected to leave, of the one before (150 for 3 -> 2 nodes).
+    has_objective: whether the bound of a slow search is a declared one.
+    """
     unmeasured = _unmeasured(before, "before") or _unmeasured(after, "after")
     if unmeasured is not None or before is None or after is None:
         return _inconclusive(unmeasured or "nothing was measured")
-    latency = _latency(before, after, rules)
-    signs = [sign for sign in (latency, _failures(before, after, rules), _slow(before, after, rules)) if sign]
+    latency = _latency(before, after, rules, expected_latency_percent)
+    comparable = has_objective or expected_latency_percent == 100
+    slow = _slow(before, after, rules) if comparable else None
+    signs = [sign for sign in (latency, _failures(before, after, rules), slow) if sign]
     load = _load(before, after, rules)
     measured = _in_words(before, after, signs, load)
     if any(sign.worse for sign in signs):
@@ -106,13 +123,14 @@ def _searches(measurement: Measurement) -> int | None:
     return None if rate is None else rate * measurement.window_seconds // 60
 
 
-def _latency(before: Measurement, after: Measurement, rules: Verification) -> _Sign | None:
+def _latency(before: Measurement, after: Measurement, rules: Verification, expected_percent: int) -> _Sign | None:
     former, latter, tolerance = before.mean_microseconds, after.mean_microseconds, rules.latency_tolerance_percent
     if former is None or latter is None:
         return None
-    above = latter * 100 > former * (100 + tolerance)
+    above = latter * 100 * 100 > former * expected_percent * (100 + tolerance)
     words = f"mean latency {former / 1000:.1f} -> {latter / 1000:.1f} ms"
-    words += f" ({_change(former, latter)}tolerated +{tolerance} %)"
+    expected = f"{expected_percent - 100:+d} % expected, " if expected_percent != 100 else ""
+    words += f" ({_change(former, latter)}{expected}tolerated +{tolerance} %)"
     return _Sign(words=words, worse=above and latter - former >= MINIMUM_LATENCY_RISE_MICROSECONDS)
 
 

@@ -52,12 +52,18 @@ class StoredPlan:
     name: str
     change: PlanChange
     approval: PlanApproval | None = None
-    status: MilvusTuningPlanStatus | None = None
+    status: MilvusTuningPlanStatus = field(default_factory=MilvusTuningPlanStatus)
+    _read: tuple[PlanApproval | None, MilvusTuningPlanStatus, Plan] | None = None
 
     def read(self) -> Plan:
-        """The plan that is stored."""
+        """The plan that is stored, parsed anew after each write only."""
+        if self._read is None or self._read[0] is not self.approval or self._read[1] is not self.status:
+            self._read = (self.approval, self.status, self._parsed())
+        return self._read[2]
+
+    def _parsed(self) -> Plan:
         change = change_from_api(self.change)
-        course = course_from_status(self.status or MilvusTuningPlanStatus(), change, name=self.name)
+        course = course_from_status(self.status, change, name=self.name)
         return Plan(name=self.name, change=change, uid=self.name, ballot=ballot_from_api(self.approval), course=course)
 
 
@@ -179,7 +185,8 @@ class ModelOperator:
         at, number = self._cluster.now_seconds, len(self.record.plans)
         for fault in self._scenario.faults:
             vote = _VOTES.get(fault.kind)
-            if vote is not None and fault.from_seconds <= at and fault.number in {0, number}:
+            said = stored.approval is not None and stored.approval.decision is vote
+            if vote is not None and not said and fault.from_seconds <= at and fault.number in {0, number}:
                 stored.approval = PlanApproval(decision=vote, by="person")
 
     def _carry_on(self, stored: StoredPlan, decision: Decision | None) -> None:
@@ -209,7 +216,8 @@ class ModelOperator:
 
     def _write(self, stored: StoredPlan, plan: Plan) -> None:
         now = virtual_time(self._cluster.now_seconds)
-        stored.status = course_to_status(plan.course, stored.status, now=now, generation=1)
+        if plan.course != stored.read().course:
+            stored.status = course_to_status(plan.course, stored.status, now=now, generation=1)
 
     def _call(self, plan: Plan, call: Call) -> str:
         if plan.course.operation is None:
