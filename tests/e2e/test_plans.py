@@ -25,6 +25,14 @@ KEY = "by-dev/config/common.gracefultime"
 INTENT = "consistency.stalenessMilliseconds"
 STEADY = 0.3  # of what two QueryNodes were measured to carry
 WINDOW_SECONDS, SETTLE_SECONDS = 20, 10
+VERIFICATION = {  # the defaults but for the times and the load
+    "windowSeconds": WINDOW_SECONDS,
+    "settleSeconds": SETTLE_SECONDS,
+    "latencyTolerancePercent": 20,
+    "failureTolerancePerMillion": 1000,
+    "slowTolerancePerMillion": 50_000,
+    "loadTolerancePercent": 35,
+}
 REREAD_SECONDS = 6  # Milvus 2.3 asks etcd for its settings every 5 s
 PASSES_SECONDS = 12.0  # some passes of the operator, one each 3 s
 HARMLESS, OTHER = 4000, 3000  # milliseconds; searches wait under neither
@@ -35,7 +43,7 @@ def declaring(milliseconds: int, **changes: Any) -> dict[str, Any]:
     return spec(
         queryNodes=None,
         approval={"automatic": {"maxRisk": "High"}},
-        verification={"windowSeconds": WINDOW_SECONDS, "settleSeconds": SETTLE_SECONDS, "loadTolerancePercent": 35},
+        verification=VERIFICATION,
         consistency={"stalenessMilliseconds": milliseconds},
         **changes,
     )
@@ -47,19 +55,11 @@ def steady_load(world: World) -> LoadProcess:
     return LoadProcess(dataclasses.replace(options, spacing=Spacing.EVEN))
 
 
-def plans(world: World) -> list[dict[str, Any]]:
-    """The plans of the policy, oldest first; those of a policy of the same name before it do not count."""
-    uid = world.get("-n", NAMESPACE, "milvustuning", "main")["metadata"]["uid"]
-    items: list[dict[str, Any]] = world.get("-n", NAMESPACE, "milvustuningplans")["items"]
-    own = [item for item in items if item["spec"]["change"]["policy"]["uid"] == uid]
-    return sorted(own, key=lambda plan: int(plan["spec"]["change"]["sequence"]))
-
-
 def await_plan(world: World, phase: str, *, count: int = 1, seconds: float = 60.0) -> dict[str, Any]:
     """The newest of so many plans, once it is in this phase."""
 
     def newest() -> dict[str, Any] | None:
-        found = plans(world)
+        found = world.plans("main")
         there = len(found) == count and found[-1].get("status", {}).get("phase") == phase
         return found[-1] if there else None
 
@@ -91,7 +91,7 @@ def means_in_words(plan: Mapping[str, Any]) -> str:
     """The two means of the plan as its verdict tells them."""
     measured = plan["status"]["measured"]
     before, after = (measured[when]["meanMicroseconds"] / 1000 for when in ("before", "after"))
-    return f"mean latency {before:.1f} ms -> {after:.1f} ms"
+    return f"mean latency {before:.1f} -> {after:.1f} ms"
 
 
 def test_a_setting_that_slows_searches_is_rolled_back_by_itself(calm: World) -> None:
@@ -130,7 +130,7 @@ def test_a_setting_that_slows_searches_is_rolled_back_by_itself(calm: World) -> 
     assert after.p50_ms < 1.5 * before.p50_ms, "and saw it end"
     assert lost_searches(everything) == 0
     assert calm.settings() == {}, "the key was absent before"
-    assert len(plans(calm)) == 1, "what was rolled back is not proposed again at once"
+    assert len(calm.plans("main")) == 1, "what was rolled back is not proposed again at once"
     assert setting(calm)["state"] == "NotApplied"
     assert "rolled back at" in setting(calm)["message"]
     assert calm.status("main")["history"][-1]["verdict"] == "RolledBack"
@@ -153,7 +153,7 @@ def test_the_same_under_half_the_load_says_nothing_and_is_kept(calm: World) -> N
     assert measured["after"]["searchesPerMinute"] < 0.65 * measured["before"]["searchesPerMinute"]
     assert calm.settings() == {KEY: "0"}, "kept"
     assert setting(calm)["state"] == "Effective"
-    assert len(plans(calm)) == 1
+    assert len(calm.plans("main")) == 1
     calm.untune()
     assert calm.settings() == {}, "and handed back with the policy"
 
@@ -182,7 +182,7 @@ def test_a_plan_waits_for_a_word_runs_as_approved_and_does_nothing_when_rejected
     assert rejected["status"]["verdict"] == "Rejected"
     assert "steps" not in rejected["status"], "no step was begun"
     assert calm.settings() == {KEY: str(HARMLESS)}
-    assert len(plans(calm)) == 2, "what was turned down is not proposed again at once"
+    assert len(calm.plans("main")) == 2, "what was turned down is not proposed again at once"
 
 
 def _actions(steps: list[dict[str, Any]]) -> list[dict[str, Any]]:
