@@ -1,4 +1,4 @@
-"""The course of an operation: a pure state machine over the record in status and what the outside shows.
+"""The course of an operation: a pure state machine over its record in the plan's status and the outside.
 
     Pending --intent written--> Intended --called--> Applied --effect seen--> Done            all Done: COMPLETED
        |                           |                    |

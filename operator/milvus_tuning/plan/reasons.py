@@ -51,7 +51,7 @@ class Reason(enum.StrEnum):
     INVALID_SPEC = "InvalidSpec"
     SECRET_NOT_FOUND = "SecretNotFound"
     PERMISSION_DENIED = "PermissionDenied"
-    UNKNOWN_OPERATION = "UnknownOperation"  # status names an operation in words of another operator version
+    UNKNOWN_OPERATION = "UnknownOperation"  # an open plan is in words of another operator version
     # course of an operation
     IN_PROGRESS = "InProgress"
     COMPLETED = "Completed"

@@ -50,7 +50,7 @@ def parse_time_or_none(text: str | None) -> datetime | None:
 
 
 def operation_to_status(operation: Operation) -> OperationStatus:
-    """The form that is stored in `status.operation` and `status.history`."""
+    """The form that is stored in `status.history`."""
     return OperationStatus(
         id=operation.operation_id,
         reason=operation.reason,
