@@ -21,7 +21,7 @@ from milvus_tuning.carry_out import PlanRunner
 from milvus_tuning.clients.admission import AdmissionProbe
 from milvus_tuning.decide import decide
 from milvus_tuning.decide.hold_off import without_turned_down
-from milvus_tuning.decide.lifecycle import Sight, abandoned
+from milvus_tuning.decide.lifecycle import Sight, abandoned, steps_ended
 from milvus_tuning.decide.load import signal
 from milvus_tuning.decide.maintenance import window_fault
 from milvus_tuning.decide.pause import frozen, pause
@@ -51,7 +51,6 @@ from milvus_tuning.turn import Emit, Event, PassTurn, utc_now
 
 HOUR = timedelta(hours=1)
 HAND_BACK_SECONDS = 600
-_AT_WORK = frozenset({Phase.RUNNING, Phase.ROLLING_BACK})
 
 
 @dataclass(slots=True)
@@ -85,7 +84,7 @@ class _Plans:
     @property
     def at_work(self) -> bool:
         """Whether steps of a plan are being made or taken back."""
-        return self.current is not None and self.current.plan.course.phase in _AT_WORK
+        return self.current is not None and self.current.plan.at_work
 
     def with_current(self, changed: StoredPlan) -> _Plans:
         """The plans with one of them as it is now."""
@@ -167,7 +166,7 @@ class Reconciler:
             self._finish_pass(turn, decision, plans, memory)
             return
         carried = self._runner.carry_on(turn, current, self._sight_of(plans, decision, why_paused))
-        if _steps_ended(current.plan, carried.stored.plan):
+        if steps_ended(current.plan, carried.stored.plan):
             memory.signals = ()  # the windows begin anew after a change
         self._finish_pass(carried.turn, decision, plans.with_current(carried.stored), memory)
 
@@ -237,6 +236,7 @@ class Reconciler:
                 now=now,
                 decision=None if decision.reason is Reason.IN_PROGRESS else decision,
                 in_the_way=self._in_the_way(turn, plans, decision, why_paused),
+                read_only=self._settings.read_only,
                 started_within_hour=_started_within_hour(_history(turn, plans), now),
                 admission_enforced=self._is_admission_enforced(turn),
             )
@@ -389,12 +389,6 @@ def _window_fault(spec: MilvusTuningSpec) -> str | None:
     windows = enumerate(spec.maintenance_windows or ())
     faults = [f"spec.maintenanceWindows.{index}: {fault}" for index, one in windows if (fault := window_fault(one))]
     return "; ".join(faults) or None
-
-
-def _steps_ended(before: Plan, after: Plan) -> bool:
-    """Whether the last step of the plan was made, or taken back, in between."""
-    was_over = before.begun and before.course.phase not in _AT_WORK
-    return not was_over and after.begun and after.course.phase not in _AT_WORK
 
 
 def _history(turn: PassTurn, plans: _Plans) -> tuple[Operation, ...]:

@@ -133,7 +133,7 @@ HIGH = {"risk": Risk.HIGH, "risk_reasons": ("a QueryNode less", "it holds a shar
             {},
             a_policy(),
             {"started_within_hour": 6},
-            "6 plans were begun without a person within the hour, maxActionsPerHour is 6",
+            "6 plans were begun within the hour, maxActionsPerHour is 6",
             id="as many as the actions per hour",
         ),
         pytest.param(
@@ -156,7 +156,7 @@ HIGH = {"risk": Risk.HIGH, "risk_reasons": ("a QueryNode less", "it holds a shar
             a_policy(max_moves=8, windows=["ScaleOut"]),
             {"started_within_hour": 7},
             "risk High is above maxRisk Medium: a QueryNode less, it holds a shard leader; adds 3 QueryNodes, "
-            "maxNodesAdded is 2; moves 9 segments, maxMoves is 8; 7 plans were begun without a person within the hour, "
+            "maxNodesAdded is 2; moves 9 segments, maxMoves is 8; 7 plans were begun within the hour, "
             "maxActionsPerHour is 6; ScaleOut waits for maintenance window night, which opens at "
             "2026-01-06T02:00+00:00 (UTC)",
             id="every bound is named",

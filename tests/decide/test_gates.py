@@ -100,6 +100,14 @@ def test_what_is_not_in_the_way(workload: dict[str, object], spec: MilvusTuningS
     assert decide_overloaded(a_snapshot(2, cpu=0.9, workload=workload), spec).steps
 
 
+def test_mode_propose_makes_no_plan_for_a_field_that_helm_owns() -> None:
+    snapshot = a_snapshot(2, cpu=0.9, workload={"replicas_owner": "helm"})
+
+    decision = decide_overloaded(snapshot, a_spec(mode=Mode.PROPOSE))
+
+    assert (decision.reason, decision.steps) == (Reason.HELM_OWNS_FIELD, ())
+
+
 def test_mode_observe_recommends_although_helm_owns_the_field() -> None:
     snapshot = a_snapshot(2, cpu=0.9, workload={"replicas_owner": "helm"})
 

@@ -83,6 +83,7 @@ class Setting:
     in_the_way: str | None = None
     enforced: bool = True
     started: int = 0
+    read_only: bool = False
     seconds: float = 10.0  # since noon
     measured: Measurement = CALM
 
@@ -94,6 +95,7 @@ class Setting:
             now=now,
             decision=self.decision,
             in_the_way=self.in_the_way,
+            read_only=self.read_only,
             started_within_hour=self.started,
             admission_enforced=self.enforced,
         )
@@ -308,6 +310,7 @@ KEPT, BACK = End(phase=Phase.FINISHED, verdict=Verdict.KEPT), Call(step_index=0,
 
 WHILE_IT_RUNS: dict[str, tuple[Callable[[Setting], Plan], Setting, End]] = {
     "intended, and nothing seen of it": (intended, Setting(), End(phase=Phase.RUNNING, call=ACT)),
+    "intended, and the operator is read-only": (intended, Setting(read_only=True), End(phase=Phase.RUNNING)),
     "intended, and its write is there": (intended, Setting(snapshot=ARRIVING), End(phase=Phase.RUNNING)),
     "intended, and its effect is there": (intended, Setting(snapshot=THREE), End(phase=Phase.VERIFYING)),
     "intended, and somebody wrote another number": (

@@ -215,7 +215,7 @@ class AutomaticApproval(ApiModel):
         description="Most segments that one plan may move by itself, those of a leaving QueryNode included.",
     )
     max_actions_per_hour: Annotated[int, Field(ge=1, le=60)] = Field(
-        default=6, description="Plans that may be begun without a person in any hour; further ones wait."
+        default=6, description="With so many plans begun within the hour, whoever approved them, none approves itself."
     )
 
 

@@ -39,7 +39,7 @@ def automatic_obstacle(
 ) -> str | None:
     """Why the plan does not approve itself: every bound that it is beyond, with the numbers; None when it does.
 
-    started_within_hour: plans begun without a person in the hour before `now`.
+    started_within_hour: plans begun in the hour before `now`, whoever approved them.
     """
     if spec.mode is not Mode.AUTO:
         return f"mode is {spec.mode}"
@@ -52,7 +52,7 @@ def automatic_obstacle(
     beyond = [*_beyond(change, bounds)]
     if started_within_hour >= bounds.max_actions_per_hour:
         beyond.append(
-            f"{started_within_hour} plans were begun without a person within the hour, maxActionsPerHour is "
+            f"{started_within_hour} plans were begun within the hour, maxActionsPerHour is "
             f"{bounds.max_actions_per_hour}"
         )
     window = window_obstacle(spec.maintenance_windows, actions_of(change.steps), now)

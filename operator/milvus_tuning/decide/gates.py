@@ -95,7 +95,7 @@ def _helm(spec: MilvusTuningSpec, snapshot: Snapshot) -> Decision | None:
     """Helm's ownership stands in the way of a write only; mode Observe recommends all the same."""
     workload = _workload(snapshot)
     owned = workload.kind is WorkloadKind.DEPLOYMENT and (workload.replicas_owner or "").lower() == HELM
-    if not owned or spec.target_ref.allow_helm_owned_fields or spec.mode is not Mode.AUTO:
+    if not owned or spec.target_ref.allow_helm_owned_fields or spec.mode is Mode.OBSERVE:
         return None
     return _stop(
         Reason.HELM_OWNS_FIELD,

@@ -56,6 +56,7 @@ class Sight:
 
     decision is what would be decided now without the plan, None while it is not asked for. in_the_way says why nothing
     may be begun now although the plan is approved (a pause, a read-only operator, a rival, another plan at work).
+    read_only: nothing is called at all, a plan at work stays as it is.
     """
 
     spec: MilvusTuningSpec
@@ -63,6 +64,7 @@ class Sight:
     now: datetime
     decision: Decision | None = None
     in_the_way: str | None = None
+    read_only: bool = False
     started_within_hour: int = 0
     admission_enforced: bool = True
 
@@ -121,7 +123,15 @@ def operation_of(plan: Plan) -> Operation:
     return plan.course.operation
 
 
+def steps_ended(before: Plan | None, after: Plan) -> bool:
+    """Whether the last step of the plan was made, or taken back, in between. before is None where it is new."""
+    was_over = before is not None and before.begun and not before.at_work
+    return not was_over and after.begun and not after.at_work
+
+
 def _one_turn(plan: Plan, sight: Sight) -> Turn:
+    if sight.read_only and plan.at_work:
+        return Turn(plan=plan)
     match plan.course.phase:
         case Phase.PROPOSED:
             return Turn(plan=_before_start(plan, sight) or _with_word(plan, sight))

@@ -160,6 +160,11 @@ class Plan:
         return self.course.phase is not Phase.FINISHED
 
     @property
+    def at_work(self) -> bool:
+        """Whether its steps are being made, or taken back."""
+        return self.course.phase in {Phase.RUNNING, Phase.ROLLING_BACK}
+
+    @property
     def begun(self) -> bool:
         """Whether an outside call may have been made for it."""
         return self.course.operation is not None

@@ -18,7 +18,7 @@ from milvus_tuning.api import (
 )
 from milvus_tuning.decide import decide
 from milvus_tuning.decide.hold_off import without_turned_down
-from milvus_tuning.decide.lifecycle import Sight, next_turn, with_measurement, with_success
+from milvus_tuning.decide.lifecycle import Sight, next_turn, steps_ended, with_measurement, with_success
 from milvus_tuning.decide.load import signal
 from milvus_tuning.decide.operation import Call
 from milvus_tuning.decide.proposal import propose
@@ -42,7 +42,6 @@ from milvus_tuning.status.records import operation_from_status
 MOVES_PER_PASS = 12
 FINISHED_KEPT = 20
 POLICY_UID = "model"
-_AT_WORK = frozenset({Phase.RUNNING, Phase.ROLLING_BACK})
 
 
 @dataclass(slots=True, kw_only=True)
@@ -133,7 +132,7 @@ class ModelOperator:
         stored = self.record.open_plan()
         before = None if stored is None else stored.read()
         decision = None
-        if before is None or before.course.phase not in _AT_WORK:
+        if before is None or not before.at_work:
             decision = self._decide(snapshot, before)
         if stored is None and decision is not None and decision.steps:
             stored = self._propose(decision, snapshot)
@@ -143,7 +142,7 @@ class ModelOperator:
         if stored.read().begun and stored.read().course.phase is not Phase.VERIFYING:
             self.journal.busy_until_seconds = self._cluster.now_seconds
         self._carry_on(stored, decision)
-        if _steps_ended(before, stored.read()):
+        if steps_ended(before, stored.read()):
             self._signals = ()
         if not stored.read().open and stored.read().begun:
             self.record.finished = [*self.record.finished, history_entry(stored.read())][-FINISHED_KEPT:]
@@ -228,11 +227,6 @@ class ModelOperator:
         if any(crash.number == len(self.journal.calls) for crash in self._crashes):
             raise Crash
         return message
-
-
-def _steps_ended(before: Plan | None, after: Plan) -> bool:
-    was_over = before is not None and before.begun and before.course.phase not in _AT_WORK
-    return not was_over and after.begun and after.course.phase not in _AT_WORK
 
 
 def perform(cluster: ModelCluster, step: Step, *, undo: bool) -> str:
