@@ -15,6 +15,7 @@ nothing had been.
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -132,20 +133,14 @@ def steps_ended(before: Plan | None, after: Plan) -> bool:
 def _one_turn(plan: Plan, sight: Sight) -> Turn:
     if sight.read_only and plan.at_work:
         return Turn(plan=plan)
-    match plan.course.phase:
-        case Phase.PROPOSED:
-            return Turn(plan=_before_start(plan, sight) or _with_word(plan, sight))
-        case Phase.APPROVED:
-            ended = _before_start(plan, sight)
-            return Turn(plan=ended) if ended is not None else _start(plan, sight)
-        case Phase.RUNNING:
-            return _run(plan, sight)
-        case Phase.VERIFYING:
-            return _verify(plan, sight)
-        case Phase.ROLLING_BACK:
-            return _run_back(plan, sight)
-        case Phase.FINISHED:
-            return Turn(plan=plan)
+    course: dict[Phase, Callable[[Plan, Sight], Turn]] = {
+        Phase.PROPOSED: _hear,
+        Phase.APPROVED: _start,
+        Phase.RUNNING: _run,
+        Phase.VERIFYING: _verify,
+        Phase.ROLLING_BACK: _run_back,
+    }
+    return course[plan.course.phase](plan, sight)
 
 
 # -- before the first step ---------------------------------------------------------------------------------------------
@@ -166,6 +161,10 @@ def _before_start(plan: Plan, sight: Sight) -> Plan | None:
     return _ended(plan, sight.now, Verdict.STALE, stale) if stale is not None else None
 
 
+def _hear(plan: Plan, sight: Sight) -> Turn:
+    return Turn(plan=_before_start(plan, sight) or _with_word(plan, sight))
+
+
 def _with_word(plan: Plan, sight: Sight) -> Plan:
     started, enforced = sight.started_within_hour, sight.admission_enforced
     word = granted(plan, sight.spec, started_within_hour=started, admission_enforced=enforced, now=sight.now)
@@ -178,6 +177,9 @@ def _with_word(plan: Plan, sight: Sight) -> Plan:
 
 
 def _start(plan: Plan, sight: Sight) -> Turn:
+    ended = _before_start(plan, sight)
+    if ended is not None:
+        return Turn(plan=ended)
     waits_for = _in_the_way(sight) or held_while_failing(plan.change.reason, sight.snapshot.traffic)
     if waits_for is not None:
         return Turn(plan=_with(plan, waits_for=waits_for))
