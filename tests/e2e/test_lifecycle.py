@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -52,6 +53,49 @@ def test_a_restart_in_the_middle_of_a_scale_in_goes_on_where_it_was(calm: World)
     assert calm.scale_writes() - writes_before == 1, "the size was written once"
     assert calm.placement().rows == rows
     assert lost_searches(during) == 0
+
+
+STAGES: dict[str, Callable[[World, int], bool]] = {
+    "as soon as it is proposed": lambda world, _: True,
+    "right after the write": lambda world, count: world.desired() == count,
+    "once the write is recorded": lambda world, _: "Applied" in _step_states(world),
+}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_killed_at_a_stage_of_a_scale_out_and_of_a_scale_in(calm: World, stage: str) -> None:
+    rows, writes_before = calm.placement().rows, calm.scale_writes()
+    with calm.load(LOW) as load:
+        _resize_with_a_kill(calm, plan=1, count=3, stage=stage)
+        _resize_with_a_kill(calm, plan=2, count=2, stage=stage)
+        everything = load.stop()
+    assert calm.scale_writes() - writes_before == 2, "each size was written once"
+    assert calm.placement().rows == rows
+    assert lost_searches(everything) == 0
+
+
+def _resize_with_a_kill(world: World, *, plan: int, count: int, stage: str) -> None:
+    """Have so many QueryNodes by the policy's plan of this number, and kill the operator at the stage."""
+    world.tune("main", spec(queryNodes={"minCount": count}))
+    _kill_once(world, lambda: len(world.plans("main")) == plan and STAGES[stage](world, count))
+
+    def carried_out() -> bool:
+        return world.outcomes("main") == ["Completed"] * plan and not world.at_work("main")
+
+    wait_for(carried_out, f"plan {plan} to be carried out", seconds=180)
+    assert world.desired() == count
+    world.await_even(count)
+
+
+def _kill_once(world: World, reached: Callable[[], bool]) -> None:
+    """SIGKILL the operator as soon as the stage is reached."""
+    wait_for(reached, "the stage to be reached", seconds=150, every=0.05)
+    world.kubectl("-n", OPERATOR_NAMESPACE, "delete", "pods", "--all", "--force", "--grace-period=0")
+
+
+def _step_states(world: World) -> list[str]:
+    steps = world.plans("main")[-1].get("status", {}).get("steps") or []
+    return [step["state"] for step in steps]
 
 
 def test_placement_is_taken_proved_by_effect_and_handed_back(calm: World) -> None:
