@@ -24,8 +24,8 @@ from tests.placement import read_placement
 
 COLLECTION = "demo"
 DATASET = Dataset(rows=120_000, dim=128, segments=24, shards=3)  # scanning outweighs the calls between nodes
-LOW_SHARE, HIGH_SHARE, CALM_SHARE = 0.3, 1.3, 0.15  # of what two nodes carry
-CALIBRATION_SECONDS, CALM_SECONDS, RISE_SECONDS = 16.0, 12.0, 40.0
+LOW_SHARE, HIGH_SHARE, CALM_SHARE = 0.3, 1.25, 0.15  # of what two nodes carry
+CALIBRATION_SECONDS, CALM_SECONDS, RISE_SECONDS = 16.0, 12.0, 30.0
 OUT_DEADLINE_SECONDS, CLEAR_DEADLINE_SECONDS, IN_DEADLINE_SECONDS = 120.0, 150.0, 150.0
 SEARCH_TIMEOUT_SECONDS = 60.0  # while two nodes are overloaded a search waits; it must not count as lost
 CLEAR_P99_MILLISECONDS = 500.0
