@@ -43,6 +43,7 @@ from milvus_tuning.metrics import Metrics
 from milvus_tuning.observe import Observer
 from milvus_tuning.plan import Decision, History, Operation, Phase, Plan, Reason, SettingStatus, Signal
 from milvus_tuning.plan_store import PlanStore, StoredPlan
+from milvus_tuning.policy_plans import PolicyPlans
 from milvus_tuning.report import Reporter
 from milvus_tuning.settings import Settings
 from milvus_tuning.status.benefit import Account
@@ -60,36 +61,6 @@ class _Memory:
     signals: tuple[Signal, ...] = ()
     account: Account | None = None
     accounted_at: datetime | None = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Plans:
-    """The plans of one policy, oldest first."""
-
-    stored: tuple[StoredPlan, ...]
-
-    @property
-    def current(self) -> StoredPlan | None:
-        """The open plan; of several the one that is furthest, and of those that wait the newest."""
-        open_ones = [one for one in self.stored if one.plan.open]
-        begun = [one for one in open_ones if one.plan.course.phase is not Phase.PROPOSED]
-        return next(iter(begun), None) or next(reversed(open_ones), None)
-
-    @property
-    def newest(self) -> Plan | None:
-        """The open plan, or the last one that there was."""
-        shown = self.current or next(reversed(self.stored), None)
-        return None if shown is None else shown.plan
-
-    @property
-    def at_work(self) -> bool:
-        """Whether steps of a plan are being made or taken back."""
-        return self.current is not None and self.current.plan.at_work
-
-    def with_current(self, changed: StoredPlan) -> _Plans:
-        """The plans with one of them as it is now."""
-        others = [one for one in self.stored if one.plan.name != changed.plan.name]
-        return _Plans(stored=(*others, changed))
 
 
 class Reconciler:
@@ -147,7 +118,7 @@ class Reconciler:
     def _go(self, turn: PassTurn) -> None:
         memory = self._memories.setdefault(turn.stored.reference.uid, _Memory())
         self._keep_placement(turn)
-        plans = _Plans(stored=self._plans.of_policy(turn.stored.reference.namespace, turn.stored.reference.uid))
+        plans = PolicyPlans(stored=self._plans.of_policy(turn.stored.reference.namespace, turn.stored.reference.uid))
         unreadable = next((one for one in plans.stored if one.unreadable is not None and one.plan.open), None)
         if unreadable is not None:
             self._report_unreadable(turn, unreadable)
@@ -173,7 +144,7 @@ class Reconciler:
     # -- the decision ---------------------------------------------------------------------------------------------
 
     def _decide(
-        self, turn: PassTurn, plans: _Plans, memory: _Memory, now: datetime, why_paused: str | None
+        self, turn: PassTurn, plans: PolicyPlans, memory: _Memory, now: datetime, why_paused: str | None
     ) -> Decision:
         if plans.at_work and plans.current is not None:
             return Decision(reason=Reason.IN_PROGRESS, message=plans.current.plan.change.message)
@@ -208,7 +179,7 @@ class Reconciler:
             spec = spec.model_copy(update={"paused": True})
         return replace(turn, snapshot=snapshot, spec=spec), why
 
-    def _propose(self, turn: PassTurn, plans: _Plans, decision: Decision, now: datetime) -> StoredPlan:
+    def _propose(self, turn: PassTurn, plans: PolicyPlans, decision: Decision, now: datetime) -> StoredPlan:
         reference, last = turn.stored.reference, turn.stored.status.last_plan
         known = [one.plan.change.sequence for one in plans.stored] + [last.sequence if last else 0]
         plan = propose(
@@ -227,7 +198,7 @@ class Reconciler:
         turn.tell(Event(type="Normal", reason="PlanProposed", message=f"{plan.name}: {decision.message}"), stored.body)
         return stored
 
-    def _sight_of(self, plans: _Plans, decision: Decision, why_paused: str | None) -> Callable[[PassTurn], Sight]:
+    def _sight_of(self, plans: PolicyPlans, decision: Decision, why_paused: str | None) -> Callable[[PassTurn], Sight]:
         def sight(turn: PassTurn) -> Sight:
             now = self._clock()
             return Sight(
@@ -243,7 +214,7 @@ class Reconciler:
 
         return sight
 
-    def _in_the_way(self, turn: PassTurn, plans: _Plans, decision: Decision, why_paused: str | None) -> str | None:
+    def _in_the_way(self, turn: PassTurn, plans: PolicyPlans, decision: Decision, why_paused: str | None) -> str | None:
         if why_paused is not None:
             return why_paused
         if self._settings.read_only:
@@ -261,7 +232,7 @@ class Reconciler:
 
     # -- the end of a pass ----------------------------------------------------------------------------------------
 
-    def _finish_pass(self, turn: PassTurn, decision: Decision, plans: _Plans, memory: _Memory) -> None:
+    def _finish_pass(self, turn: PassTurn, decision: Decision, plans: PolicyPlans, memory: _Memory) -> None:
         """Report; then let go of the plans that are over, whose end is in the history by now."""
         now = self._clock()
         over = [one for one in plans.stored if not one.plan.open and one.held]
@@ -287,7 +258,7 @@ class Reconciler:
             self._plans.release(one)
         self._prune(plans, now)
 
-    def _prune(self, plans: _Plans, now: datetime) -> None:
+    def _prune(self, plans: PolicyPlans, now: datetime) -> None:
         keep_count, keep_days = self._settings.plans_kept_count, self._settings.plans_kept_days
         gone = surplus([one.plan for one in plans.stored], now, keep_count=keep_count, keep_days=keep_days)
         names = {plan.name for plan in gone}
@@ -303,7 +274,7 @@ class Reconciler:
         memory.account = account.elapsed((now - since).total_seconds(), turn.spec, turn.snapshot)
         memory.accounted_at = now
 
-    def _setting_statuses(self, turn: PassTurn, plans: _Plans, now: datetime) -> tuple[SettingStatus, ...]:
+    def _setting_statuses(self, turn: PassTurn, plans: PolicyPlans, now: datetime) -> tuple[SettingStatus, ...]:
         _, statuses = setting_steps(
             turn.spec,
             turn.snapshot,
@@ -391,7 +362,7 @@ def _window_fault(spec: MilvusTuningSpec) -> str | None:
     return "; ".join(faults) or None
 
 
-def _history(turn: PassTurn, plans: _Plans) -> tuple[Operation, ...]:
+def _history(turn: PassTurn, plans: PolicyPlans) -> tuple[Operation, ...]:
     """What was carried out, oldest first: the finished plans, and the steps of the one that is being verified."""
     finished = status.finished_operations(turn.stored.status)
     current = plans.current.plan if plans.current else None

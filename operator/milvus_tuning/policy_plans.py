@@ -1,0 +1,38 @@
+"""The plans of one policy in one pass, and which of them matters now."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from milvus_tuning.plan import Phase, Plan
+from milvus_tuning.plan_store import StoredPlan
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PolicyPlans:
+    """The plans of one policy, oldest first."""
+
+    stored: tuple[StoredPlan, ...]
+
+    @property
+    def current(self) -> StoredPlan | None:
+        """The open plan; of several the one that is furthest, and of those that wait the newest."""
+        open_ones = [one for one in self.stored if one.plan.open]
+        begun = [one for one in open_ones if one.plan.course.phase is not Phase.PROPOSED]
+        return next(iter(begun), None) or next(reversed(open_ones), None)
+
+    @property
+    def newest(self) -> Plan | None:
+        """The open plan, or the last one that there was."""
+        shown = self.current or next(reversed(self.stored), None)
+        return None if shown is None else shown.plan
+
+    @property
+    def at_work(self) -> bool:
+        """Whether steps of a plan are being made or taken back."""
+        return self.current is not None and self.current.plan.at_work
+
+    def with_current(self, changed: StoredPlan) -> PolicyPlans:
+        """The plans with one of them as it is now."""
+        others = [one for one in self.stored if one.plan.name != changed.plan.name]
+        return PolicyPlans(stored=(*others, changed))
