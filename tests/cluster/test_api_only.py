@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.cluster import control_plane_only
+from tests.cluster.audit import requests
 from tests.cluster.builds import KUBERNETES_VERSION, clients
 from tests.cluster.images.progress import run
 from tests.cluster.processes import wait_for
@@ -19,9 +20,8 @@ def kubectl(kubeconfig: Path, *arguments: str) -> str:
 
 def audited(kubeconfig: Path, name: str) -> list[tuple[str, str]]:
     """Verb and user of each recorded write to the object of this name."""
-    lines = (kubeconfig.parents[1] / "logs" / "audit.log").read_text().splitlines()
-    events = [json.loads(line) for line in lines]
-    return [(each["verb"], each["user"]["username"]) for each in events if each["objectRef"].get("name") == name]
+    log = kubeconfig.parents[1] / "logs" / "audit.log"
+    return [(request.verb, request.user) for request in requests(log) if request.name == name]
 
 
 def test_it_is_a_kubernetes_that_records_its_writes_and_leaves_nothing() -> None:

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from pymilvus import MilvusClient
 
+from tests.cluster.audit import requests
 from tests.e2e.etcd import read_prefix
 from tests.load.commands import calibrate_by_process
 from tests.load.options import RunOptions
@@ -189,14 +190,12 @@ class World:
     def scale_writes(self) -> int:
         """How often the operator wrote the QueryNode Deployment's size, by the API server's audit log."""
         user = f"system:serviceaccount:{OPERATOR_NAMESPACE}:{OPERATOR}"
-        entries = (json.loads(line) for line in self.audit_log.read_text(encoding="utf-8").splitlines())
         return sum(
-            entry["user"]["username"] == user
-            and entry["stage"] == "ResponseComplete"
-            and entry["verb"] in {"patch", "update"}
-            and entry.get("objectRef", {}).get("name") == DEPLOYMENT
-            and entry["responseStatus"]["code"] < 300
-            for entry in entries
+            request.user == user
+            and request.succeeded
+            and request.verb in {"patch", "update"}
+            and request.name == DEPLOYMENT
+            for request in requests(self.audit_log)
         )
 
     def settings(self) -> dict[str, str]:

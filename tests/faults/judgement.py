@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from tests.cluster.audit import requests
 from tests.faults import history
 from tests.faults.ending import Ending, endings
 from tests.faults.harness import Case, cost_of
-from tests.integration.conftest import Object
 
 USER_AGENT = "milvus-tuning/"
 CHANGED = frozenset({"deployments", "pods", "milvuses"})
@@ -56,20 +55,14 @@ def end_of(case: Case, phase: str) -> End:
 
 def _carried_out(case: Case) -> Counter[str]:
     """The operator's writes on foreign objects that succeeded."""
-    found: Counter[str] = Counter()
-    with case.servers.audit_log.open() as lines:
-        for line in lines:
-            if f'"{case.namespace}"' in line:
-                found.update(_written(json.loads(line)))
-    return found
-
-
-def _written(event: Object) -> list[str]:
-    about = event.get("objectRef", {})
-    ours = event.get("userAgent", "").startswith(USER_AGENT) and event["responseStatus"]["code"] < 300
-    if not ours or about.get("resource") not in CHANGED:
-        return []
-    return [f"{event['verb']} {'/'.join(filter(None, (about['resource'], about.get('subresource'))))}"]
+    return Counter(
+        f"{request.verb} {'/'.join(filter(None, (request.resource, request.subresource)))}"
+        for request in requests(case.servers.audit_log)
+        if request.namespace == case.namespace
+        and request.agent.startswith(USER_AGENT)
+        and request.succeeded
+        and request.resource in CHANGED
+    )
 
 
 def _key_changes(case: Case) -> Counter[str]:
