@@ -134,7 +134,7 @@ class Case:
             answer = probe()
             if answer is not None:
                 return answer
-            if not (self.play.crashed.is_set() or self.starter.alive(self.pid)):
+            if not (self.starter.alive(self.pid) or self.play.crashed.is_set()):  # a crash is noted before the kill
                 raise AssertionError(f"{self.script}: the operator has ended by itself\n{self.told()}")
             time.sleep(POLL_SECONDS)
         raise AssertionError(f"{self.script}: no sign of {what} within {PATIENCE_SECONDS:.0f} s\n{self.told()}")
