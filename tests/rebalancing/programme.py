@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linprog
+from scipy.optimize import Bounds, LinearConstraint, linprog, milp
 from scipy.sparse import coo_array, csr_array, hstack, vstack
 
 from milvus_tuning.decide.rebalancing import Cluster
@@ -51,6 +51,27 @@ def least_max_load(cluster: Cluster) -> float:
 def least_bytes(cluster: Cluster, max_load: float) -> float:
     """The fewest bytes, in fractions of segments, that bring every node to at most this load."""
     parts = _programme(cluster)
+    rows, right = _at_most(parts, max_load)
+    bounds = np.column_stack((np.zeros(len(parts.away)), np.where(parts.away, 1.0, 0.0)))
+    return parts.unit_bytes * _solve(parts.size, rows, right, bounds)
+
+
+def least_whole_bytes(cluster: Cluster, max_load: float, *, seconds: float) -> float | None:
+    """The fewest bytes of whole segments that the solver finds in this time; None where it finds nothing."""
+    parts = _programme(cluster)
+    rows, right = _at_most(parts, max_load)
+    answer = milp(
+        parts.size,
+        constraints=LinearConstraint(rows, -np.inf, right),
+        integrality=np.ones(len(parts.size)),
+        bounds=Bounds(0, np.where(parts.away, 1.0, 0.0)),
+        options={"time_limit": seconds},
+    )
+    return None if answer.fun is None else parts.unit_bytes * float(answer.fun)
+
+
+def _at_most(parts: _Programme, max_load: float) -> tuple[csr_array, Floats]:
+    """Rows and right sides of the conditions on heat, memory and shares."""
     right = np.concatenate(
         (
             max_load * parts.cpu * (1 + 1e-9) - parts.node_heat,
@@ -58,8 +79,7 @@ def least_bytes(cluster: Cluster, max_load: float) -> float:
             np.ones(parts.shares.shape[0]),
         )
     )
-    bounds = np.column_stack((np.zeros(len(parts.away)), np.where(parts.away, 1.0, 0.0)))
-    return parts.unit_bytes * _solve(parts.size, vstack([parts.heat, parts.memory, parts.shares]), right, bounds)
+    return vstack([parts.heat, parts.memory, parts.shares]), right
 
 
 def _solve(objective: Floats, rows: csr_array, right: Floats, bounds: Floats) -> float:

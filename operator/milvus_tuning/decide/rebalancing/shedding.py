@@ -1,8 +1,8 @@
 """Single moves: each node above the target gives away what takes the most heat off it for the fewest bytes.
 
 For one node this is a covering knapsack: heat at least the excess, bytes least. Segments in order of heat per byte are
-within one segment of the best; the last few of them are exchanged for the smallest one that closes the gap. Excess 10,
-segments (heat 8, 1 GiB), (heat 6, 2 GiB), (heat 3, 0.5 GiB): 8 and then 3, not 8 and 6.
+within one segment of the best; the last few of them are given up for the cheapest one or two that close the gap. Excess
+10, segments (heat 8, 1 GiB), (heat 6, 2 GiB), (heat 3, 0.5 GiB): 8 and then 3, not 8 and 6.
 
 Where the segments that would do are too hot or too big for any other node, exchanging one of them for a colder one is
 cheaper than many cold ones: a node may first make the exchanges that save bytes against what it would give away.
@@ -23,7 +23,8 @@ from milvus_tuning.decide.rebalancing.state import Budget, State
 
 SAVING_PARTNERS = 10
 MOST_SAVING = 64  # segments of a node, the hottest, that are tried in exchanges to save bytes
-CLOSINGS = 6  # how many of the last choices are tried to be exchanged
+CLOSINGS = 4  # how many of the last choices are given up for one or two that close the gap
+MOST_CLOSING = 128  # segments tried for that, the most worth first
 COST_OF_DESTINATION = 6  # array operations over the nodes to place one segment
 
 
@@ -124,18 +125,30 @@ def _cover(heat: Floats, cost: Floats, excess: float, segments: Integers) -> Int
     if not len(heat) or covered[-1] < excess:
         return segments
     last = int(np.searchsorted(covered, excess))
-    spent = np.cumsum(cost)
-    best_cost, best = float(spent[last]), (last, last)
+    spent = np.append(0.0, np.cumsum(cost))
+    best_cost, best = float("inf"), np.arange(last + 1)
     for kept in range(last, max(-1, last - CLOSINGS), -1):
         gap = excess - (float(covered[kept - 1]) if kept else 0.0)
-        closing = np.flatnonzero(heat[kept:] >= gap)
-        if len(closing):
-            one = kept + int(closing[cost[kept:][closing].argmin()])
-            total = float(cost[one]) + (float(spent[kept - 1]) if kept else 0.0)
-            if total < best_cost:
-                best_cost, best = total, (kept, one)
-    kept, one = best
-    return _without_spare(heat, cost, excess, np.append(np.arange(kept), one), segments)
+        for closing in (_cheapest_one, _cheapest_two):
+            chosen = closing(heat[kept:][:MOST_CLOSING], cost[kept:][:MOST_CLOSING], gap)
+            total = float(spent[kept] + cost[kept + chosen].sum())
+            if len(chosen) and total < best_cost:
+                best_cost, best = total, np.append(np.arange(kept), kept + chosen)
+    return _without_spare(heat, cost, excess, best, segments)
+
+
+def _cheapest_one(heat: Floats, cost: Floats, gap: float) -> Integers:
+    """The cheapest segment that is enough by itself; none where none is."""
+    enough = np.flatnonzero(heat >= gap)
+    return enough[[int(cost[enough].argmin())]] if len(enough) else enough
+
+
+def _cheapest_two(heat: Floats, cost: Floats, gap: float) -> Integers:
+    """The cheapest two that are enough together; none where no two are."""
+    costs = np.where(heat[:, None] + heat >= gap, cost[:, None] + cost, np.inf)
+    np.fill_diagonal(costs, np.inf)
+    one, other = divmod(int(costs.argmin()), len(heat))
+    return np.array([one, other] if np.isfinite(costs[one, other]) else [], dtype=np.int64)
 
 
 def _without_spare(heat: Floats, cost: Floats, excess: float, chosen: Integers, segments: Integers) -> Integers:
