@@ -92,8 +92,9 @@ image: install ## Build the operator's image, with Docker or buildah.
 	$(BIN)/python -m tests.cluster.images operator
 
 .PHONY: bench
-bench: install ## Measure the cost of a decision.
+bench: install ## Measure what a decision costs, and how good and fast the planner of moves is.
 	$(BIN)/python -m tests.bench
+	$(BIN)/python -m tests.bench.rebalancing
 
 .PHONY: checks
 checks: lint check-manifests check-chart test ## What CI runs.

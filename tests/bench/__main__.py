@@ -11,14 +11,12 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import platform
 import sys
 import time
 import tracemalloc
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 from milvus_tuning.api import MilvusTuningStatus
@@ -30,10 +28,9 @@ from milvus_tuning.simulate.scenario import ClusterModel, LoadPoint
 from milvus_tuning.snapshot import Segment, Snapshot
 from milvus_tuning.snapshot_json import dump_snapshot, load_snapshot
 from milvus_tuning.status import Facts, build_status
+from tests.bench.page import PAGE, ROOT, machine, row, write_section
 from tests.builders import NOON, SEGMENT_ROWS, a_history, a_snapshot, a_spec
 
-ROOT = Path(__file__).resolve().parents[2]
-PAGE = ROOT / "docs" / "benchmarks.md"
 SCENARIO = ROOT / "tests" / "scenarios" / "follows_the_load_up_and_down.yaml"
 SIZES = (3, 30, 300)
 SEGMENTS_PER_NODE = 10
@@ -60,10 +57,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description="Measure what a pass costs.")
     parser.add_argument("--write", action="store_true", help=f"write {PAGE.relative_to(ROOT)}")
     arguments = parser.parse_args()
-    text = f"{_table(_measured())}\n{_machine()}\n"
+    text = f"{_table(_measured())}\n\n{machine()}\n"
     print(text)
     if arguments.write:
-        PAGE.write_text(f"# Benchmarks\n\n{INTRODUCTION}\n\n{text}", encoding="utf-8")
+        write_section("What a pass costs", f"{INTRODUCTION}\n\n{text}")
     return 0
 
 
@@ -144,8 +141,8 @@ def _cost(operation: Operation) -> Cost:
 
 def _table(costs: dict[str, list[Cost]]) -> str:
     heads = [f"{nodes} nodes, {nodes * SEGMENTS_PER_NODE} segments" for nodes in SIZES]
-    lines = [_row(["", *heads, "ratios", "peak memory"]), _row(["---"] * (len(SIZES) + 3))]
-    return "\n".join(lines + [_row([name, *_cells(each)]) for name, each in costs.items()])
+    lines = [row(["", *heads, "ratios", "peak memory"]), row(["---"] * (len(SIZES) + 3))]
+    return "\n".join(lines + [row([name, *_cells(each)]) for name, each in costs.items()])
 
 
 def _cells(costs: Sequence[Cost]) -> list[str]:
@@ -157,14 +154,6 @@ def _cells(costs: Sequence[Cost]) -> list[str]:
 
 def _time(seconds: float) -> str:
     return f"{seconds:.2f} s" if seconds >= 1 else f"{seconds * 1000:.3g} ms"
-
-
-def _row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
-def _machine() -> str:
-    return f"\n{platform.python_implementation()} {platform.python_version()} on {platform.machine()}."
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The command line for people: read plans, vote on them, ask why, look back.
+"""The command line for people: read plans, vote on them, ask why, look back; plan a rebalance offline.
 
 Also a kubectl plugin: as `kubectl-milvus_tuning` on the PATH it is `kubectl milvus-tuning`. Objects are read as plain
 maps (`fields`), so that an object of a newer operator, with fields and words unknown here, is still shown. What is

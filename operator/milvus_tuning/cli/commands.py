@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import argparse
 import functools
-import json
-import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime
-
-import yaml
 
 from milvus_tuning.cli import explain, history, plans, votes
 from milvus_tuning.cli.arguments import (
@@ -22,12 +18,12 @@ from milvus_tuning.cli.arguments import (
     repeated,
 )
 from milvus_tuning.cli.cluster import Address, Cluster, Conflict, connect
-from milvus_tuning.cli.fields import Body, name, text
-from milvus_tuning.cli.layout import fit
+from milvus_tuning.cli.fields import name, text
+from milvus_tuning.cli.printing import print_document, screen_width
+from milvus_tuning.cli.rebalance import add_rebalance
 from milvus_tuning.errors import ConfigError
 from milvus_tuning.plan import Vote
 
-WIDTH_WITHOUT_TERMINAL = 120
 ATTEMPTS = 5  # the operator writes into a running plan every few seconds; each attempt judges the plan anew
 LONGEST_REASON = 1024  # as in the API
 VOTE_HELP = {
@@ -38,7 +34,7 @@ VOTE_HELP = {
 
 
 def add_commands(commands: argparse._SubParsersAction[CommandParser]) -> None:
-    """Add `plan`, the three votes, `explain` and `history`."""
+    """Add `plan`, the three votes, `explain`, `history` and `rebalance`."""
     reading: tuple[tuple[str, str, Callable[[argparse.Namespace], int]], ...] = (
         ("plan", "show what would be done, waits or runs; exit code 2 where there is something to do", _plan),
         ("explain", "show why: rule, inputs, rejected alternatives, conditions", _explain),
@@ -61,6 +57,7 @@ def add_commands(commands: argparse._SubParsersAction[CommandParser]) -> None:
         parser.add_argument("--reason", help="why, to be kept in the plan")
         add_connection(parser)
         parser.set_defaults(command=functools.partial(_vote, choice))
+    add_rebalance(commands)
 
 
 def _plan(parsed: argparse.Namespace) -> int:
@@ -68,12 +65,12 @@ def _plan(parsed: argparse.Namespace) -> int:
     policies = [cluster.policy(parsed.policy)] if parsed.policy else cluster.policies()
     found = plans.standings(policies, cluster.plans() if policies else [])
     if parsed.output != OUTPUTS[0]:
-        _print_document({"policies": [plans.document(standing) for standing in found]}, parsed.output)
+        print_document({"policies": [plans.document(standing) for standing in found]}, parsed.output)
     elif not found:
         print(f"no MilvusTuning in namespace {cluster.namespace}")
     else:
         command = _command(parsed, cluster)
-        print("\n\n".join("\n".join(plans.render(standing, command, _now(), _width())) for standing in found))
+        print("\n\n".join("\n".join(plans.render(standing, command, _now(), screen_width())) for standing in found))
     return EXIT_TO_DO if any(standing.something_to_do for standing in found) else EXIT_OK
 
 
@@ -81,19 +78,19 @@ def _explain(parsed: argparse.Namespace) -> int:
     cluster = _cluster(parsed)
     policy = cluster.policy(parsed.policy)
     if parsed.plan is None:
-        _print(parsed, lambda: explain.document(policy), lambda: explain.render(policy, _now(), _width()))
+        _print(parsed, lambda: explain.document(policy), lambda: explain.render(policy, _now(), screen_width()))
         return EXIT_OK
     plan = cluster.plan(parsed.plan)
     made_for = text(plan, "spec", "change", "policy", "name")
     if made_for != name(policy):
         raise ConfigError(f"plan {name(plan)} was made for the policy {made_for}, not for {name(policy)}")
-    _print(parsed, lambda: explain.plan_document(plan), lambda: explain.render_plan(plan, _now(), _width()))
+    _print(parsed, lambda: explain.plan_document(plan), lambda: explain.render_plan(plan, _now(), screen_width()))
     return EXIT_OK
 
 
 def _history(parsed: argparse.Namespace) -> int:
     policy = _cluster(parsed).policy(parsed.policy)
-    _print(parsed, lambda: history.document(policy), lambda: history.render(policy, _now(), _width()))
+    _print(parsed, lambda: history.document(policy), lambda: history.render(policy, _now(), screen_width()))
     return EXIT_OK
 
 
@@ -138,18 +135,7 @@ def _print(
     if parsed.output == OUTPUTS[0]:
         print("\n".join(lines()))
     else:
-        _print_document(document(), parsed.output)
-
-
-def _print_document(document: Body, output: str) -> None:
-    if output == "json":
-        print(json.dumps(document, indent=2))
-    else:
-        print(yaml.safe_dump(document, sort_keys=False, allow_unicode=True), end="")
-
-
-def _width() -> int:
-    return fit(shutil.get_terminal_size((WIDTH_WITHOUT_TERMINAL, 24)).columns)
+        print_document(document(), parsed.output)
 
 
 def _now() -> datetime:
