@@ -15,6 +15,7 @@ from kubernetes.client import ApiClient
 from milvus_tuning import apply
 from milvus_tuning.api import Verification
 from milvus_tuning.clients.etcd import EtcdClient
+from milvus_tuning.clients.milvus import MilvusClient
 from milvus_tuning.decide.lifecycle import Sight, Window, next_turn, with_failure, with_measurement, with_success
 from milvus_tuning.decide.operation import Call
 from milvus_tuning.errors import ApplyError
@@ -81,7 +82,8 @@ class PlanRunner:
         if turn.snapshot.workload is None:
             raise ApplyError("the target is not found any more", retryable=True)
         reference = turn.stored.reference
-        etcd = self._observer.connections(reference.namespace, turn.spec).etcd
+        connections = self._observer.connections(reference.namespace, turn.spec)
+        etcd, milvus = connections.etcd, connections.milvus
         return apply.ApplyContext(
             api_client=self._api_client,
             etcd=etcd if isinstance(etcd, EtcdClient) else None,
@@ -91,6 +93,8 @@ class PlanRunner:
             policy_uid=reference.uid,
             require_lease=self._require_lease,
             timeout_seconds=self._settings.request_timeout_seconds,
+            milvus=milvus if isinstance(milvus, MilvusClient) else None,
+            query_nodes=turn.snapshot.query_nodes,
         )
 
     def _make(self, carried: Carried, call: Call) -> tuple[Carried, bool]:

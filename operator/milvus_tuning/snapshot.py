@@ -81,13 +81,18 @@ class SegmentState(enum.StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Segment:
-    """A loaded segment and the Milvus nodes that serve it (one per in-memory replica)."""
+    """A loaded segment and the Milvus nodes that serve it (one per in-memory replica).
+
+    memory_bytes is what Milvus says that it takes on one node; None where the version does not say (before 2.6).
+    """
 
     segment_id: int
     collection_id: int
     rows: int
     node_ids: tuple[int, ...]
     state: SegmentState = SegmentState.SEALED
+    partition_id: int | None = None
+    memory_bytes: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -102,14 +107,52 @@ class Replica:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class CollectionShape:
+    """What searching a row of a collection depends on: its vectors and their index.
+
+    dimension and vector_bytes are sums over the vector fields; index_type is the one of the largest field, in Milvus's
+    word ("HNSW", "IVF_FLAT", "FLAT", "DISKANN", ...), "" where there is none yet.
+    """
+
+    dimension: int
+    vector_bytes: int  # per row
+    index_type: str = ""
+    index_parameters: Mapping[str, str] = field(default_factory=dict)  # "nlist", "M", ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Collection:
-    """A collection that is loaded, wholly or in part."""
+    """A collection that is loaded, wholly or in part. shape is None where it was not read."""
 
     collection_id: int
     name: str
     database: str = "default"
     load_percent: int = 100
     searches_per_second: Sample = MISSING
+    shape: CollectionShape | None = None
+
+    @property
+    def full_name(self) -> str:
+        """Database and name, as people write it."""
+        return f"{self.database}.{self.name}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NodeSearches:
+    """Searches per second of one collection that one QueryNode carries out (from Milvus 2.4; before, nobody tells)."""
+
+    node_id: int
+    collection_id: int
+    searches_per_second: Sample
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ResourceGroup:
+    """A set of QueryNodes that serves the replicas that were put into it, and no others."""
+
+    name: str
+    node_ids: tuple[int, ...] = ()
+    capacity: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -238,6 +281,8 @@ class Snapshot:
     replicas: tuple[Replica, ...] = ()
     segments: tuple[Segment, ...] = ()
     placement_coverage: float = 1.0  # share of the loaded collections whose replicas and segments were read
+    node_searches: tuple[NodeSearches, ...] = ()
+    resource_groups: tuple[ResourceGroup, ...] = ()
     traffic: Traffic = field(default_factory=Traffic)
     settings: Mapping[str, EtcdSetting] = field(default_factory=dict)  # by normalised key; empty when etcd was not read
     settings_readable: bool = False

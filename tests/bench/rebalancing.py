@@ -103,8 +103,8 @@ Load figures are maximum over mean. The bound is the larger of the mean and the 
 for 200 and 1000 segments it is the linear programme's where that is higher. Bytes over LP: moved bytes over the fewest
 bytes by which fractions of segments would reach the same maximum; over whole: the same for whole segments, the best
 that HiGHS finds in 20 s, memory counted at the end only. Fractions are far below what whole segments can do where one
-hot segment is more than a node has to lose. ScoreBased is a model of Milvus's balancer, greedy sends the hottest segment
-of the hottest node to the coolest node; each with its moves.
+hot segment is more than a node has to lose. ScoreBased is a model of Milvus's balancer, greedy sends the hottest
+segment of the hottest node to the coolest node; each with its moves.
 
 Targets: planning in 50 ms, 1 s, 15 s and 180 s; maximum at most 1.05 of the mean or 1.02 of the bound; bytes at most
 1.2 of the linear programme's; no rule broken at any step; no move in a second run."""

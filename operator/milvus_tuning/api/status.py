@@ -45,6 +45,53 @@ class ObservedNode(ApiModel):
     computation_percent: int | None = None
     rows: int | None = None
     segments: int | None = None
+    heat_percent: int | None = Field(default=None, description="Estimated computation, from the heat of its segments.")
+    resource_groups: Word | None = Field(default=None, description="Where it is not in the default one.")
+
+
+class HotCollection(ApiModel):
+    """A collection by the work that searching it is."""
+
+    database: Word
+    name: Word
+    searches_per_second: int | None = None
+    cores_thousandths: int = Field(description="Estimated CPU of all QueryNodes for it, in thousandths of a core.")
+    share_percent: int = Field(description="Of the heat of all collections.")
+    replicas: int | None = None
+    segments: int | None = None
+    busiest_pod: Word | None = Field(default=None, description="The QueryNode that carries most of it.")
+
+
+class HotSegment(ApiModel):
+    """A segment on a QueryNode, by the work that searching it is."""
+
+    segment: Word
+    database: Word
+    collection: Word
+    pod: Word
+    rows: int
+    cores_thousandths: int
+
+
+class HeatStatus(ApiModel):
+    """The heat model's estimate: what searching is in CPU, by collection and segment. It is an estimate."""
+
+    error_percent: int | None = Field(
+        default=None, description="How far the model is from the CPU that was measured on the QueryNodes, on the mean."
+    )
+    skew_percent: int | None = Field(default=None, description="Hottest QueryNode above the mean, by the model.")
+    collections: list[HotCollection] | None = Field(default=None, max_length=20)
+    segments: list[HotSegment] | None = Field(default=None, max_length=20)
+
+
+class MovingCollection(ApiModel):
+    """A collection whose segments Milvus moves to and fro."""
+
+    database: Word
+    name: Word
+    moves: int
+    net_zero_percent: int = Field(description="Of its moves, those that came to nothing.")
+    return_seconds: int | None = Field(default=None, description="Median time from A to B and back to A.")
 
 
 class Observed(ApiModel):
@@ -84,7 +131,7 @@ class DecisionStatus(ApiModel):
     time: Timestamp | None = None
     desired_count: int | None = None
     inputs: Flat | None = Field(default=None, max_length=40)
-    rejected: list[RejectedAlternative] | None = Field(default=None, max_length=10)
+    rejected: list[RejectedAlternative] | None = Field(default=None, max_length=20)
 
 
 class StepStatus(ApiModel):
@@ -169,6 +216,8 @@ class MilvusTuningStatus(ApiModel):
         default=None, max_length=24, json_schema_extra={"x-list-map-keys": ["type"]}
     )
     observed: Observed | None = None
+    heat: HeatStatus | None = None
+    ping_pong: list[MovingCollection] | None = Field(default=None, max_length=20)
     decision: DecisionStatus | None = None
     config: list[ConfigStatus] | None = Field(
         default=None, max_length=40, json_schema_extra={"x-list-map-keys": ["intent"]}

@@ -10,9 +10,10 @@ import urllib3
 from kubernetes.client import ApiClient, ApiException
 
 from milvus_tuning.clients.etcd import EtcdClient, EtcdError, EtcdFailure
+from milvus_tuning.clients.milvus import MilvusClient
 from milvus_tuning.errors import ApplyError
 from milvus_tuning.plan import Parameters
-from milvus_tuning.snapshot import Workload
+from milvus_tuning.snapshot import QueryNode, Workload
 
 CONFLICT_RETRIES = 4  # status updates of a busy Deployment bump resourceVersion; more than this is a fight
 NOT_FOUND, CONFLICT = 404, 409
@@ -24,7 +25,8 @@ class ApplyContext:
     """The connections and names of one pass.
 
     require_lease raises LeaseLost (an ApplyError) when we may not write; it is called right before each write. etcd and
-    root_path are None where they were not found, or the root path was not proven by Milvus's own session keys.
+    root_path are None where they were not found, or the root path was not proven by Milvus's own session keys. milvus
+    is None where it cannot be reached; query_nodes are those of the pass, for the ids of today.
     """
 
     api_client: ApiClient
@@ -35,6 +37,8 @@ class ApplyContext:
     policy_uid: str
     require_lease: Callable[[], None]
     timeout_seconds: float
+    milvus: MilvusClient | None = None
+    query_nodes: tuple[QueryNode, ...] = ()
 
 
 class PreconditionChanged(ApplyError):

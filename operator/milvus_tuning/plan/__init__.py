@@ -28,6 +28,7 @@ from milvus_tuning.plan.change import (
 from milvus_tuning.plan.decision import (
     Decision,
     History,
+    Outlook,
     Rejection,
     SettingState,
     SettingStatus,
@@ -58,6 +59,7 @@ __all__ = [
     "History",
     "Measurement",
     "Operation",
+    "Outlook",
     "Parameters",
     "Phase",
     "Plan",

@@ -21,6 +21,22 @@ class Rejection:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Outlook:
+    """What a decision that moves heat is expected to do, in percent; an estimate of the heat model.
+
+    busiest: computation of the busiest QueryNode; skew: how far it is above the mean.
+    """
+
+    moved_segments: int = 0
+    moved_rows: int = 0
+    moved_bytes: int | None = None
+    busiest_percent_before: int | None = None
+    busiest_percent_after: int | None = None
+    skew_percent_before: int | None = None
+    skew_percent_after: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Decision:
     """What to do now, why (with the numbers in words), from which inputs, and what else was considered."""
 
@@ -31,6 +47,7 @@ class Decision:
     rejected: tuple[Rejection, ...] = ()
     desired_count: int | None = None
     limited: Reason | None = None  # AT_MINIMUM, AT_MAXIMUM, ... where a limit cut the wish down
+    outlook: Outlook | None = None  # where it moves heat
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -22,6 +22,10 @@ class Reason(enum.StrEnum):
     BELOW_MINIMUM = "BelowMinimum"
     ABOVE_MAXIMUM = "AboveMaximum"
     MANUAL_OVERRIDE = "ManualOverride"
+    HOT_NODE = "HotNode"  # segments are moved off a QueryNode that is busier than the others
+    NEW_NODE = "NewNode"  # placementOwner Operator: segments are moved to a QueryNode that has none
+    HOT_COLLECTION = "HotCollection"  # one in-memory replica more
+    COLD_COLLECTION = "ColdCollection"  # one in-memory replica less
     # limits
     AT_MINIMUM = "AtMinimum"
     AT_MAXIMUM = "AtMaximum"
@@ -34,6 +38,11 @@ class Reason(enum.StrEnum):
     REPLICA_NEEDS_NODES = "ReplicaNeedsNodes"
     GRACE_PERIOD_TOO_SHORT = "GracePeriodTooShort"
     NO_VICTIM = "NoVictim"
+    NO_BETTER_PLACEMENT = "NoBetterPlacement"
+    NO_NEUTRAL_SWAP = "NoRowNeutralSwap"  # what would help, Milvus's own balancer would undo
+    HEAT_UNKNOWN = "HeatUnknown"  # rates, sizes or CPU are missing, or the model does not fit what is measured
+    MOVES_UNDONE = "MovesUndone"  # what was moved last did not stay
+    MANUAL_ACTION_REQUIRED = "ManualActionRequired"  # this version has no way that keeps the collection loaded
     # stops
     PAUSED = "Paused"
     READ_ONLY = "ReadOnly"
@@ -77,6 +86,10 @@ WISHES = frozenset(
         Reason.ABOVE_MAXIMUM,
         Reason.SETTING_CHANGED,
         Reason.PLACEMENT_CHANGED,
+        Reason.HOT_NODE,
+        Reason.NEW_NODE,
+        Reason.HOT_COLLECTION,
+        Reason.COLD_COLLECTION,
     }
 )
 """Reasons to act, which mode Observe leaves at the wish."""

@@ -19,6 +19,8 @@ class StepKind(enum.StrEnum):
     SET_CONFIG = "SetConfig"
     TAKE_PLACEMENT = "TakePlacement"
     RETURN_PLACEMENT = "ReturnPlacement"
+    MOVE_SEGMENTS = "MoveSegments"
+    SET_REPLICA_NUMBER = "SetReplicaNumber"
 
 
 Parameters = Mapping[str, str | int | None]
@@ -36,6 +38,14 @@ class Step:
                       verification {key, value}, undo {key, value}
     TakePlacement     like SetConfig for the key autoBalance, with action {key, value, leaseSeconds}
     ReturnPlacement   the reverse
+    MoveSegments      precondition {database, collection, segments, pod, podUid: where they are}, action {database,
+                      collection, segments, pod, podUid: where they go}, verification {database, collection, segments,
+                      pod, podUid, deadlineSeconds}, undo {like action, back}; segments are ids with spaces between
+    SetReplicaNumber  precondition {database, collection, count}, action {database, collection, count, resourceGroups
+                      (names with spaces between)}, verification {database, collection, count, deadlineSeconds},
+                      undo {like action, with the former count}
+
+    A TakePlacement that other steps rely on names settleSeconds in its verification: how long Milvus may take for it.
     """
 
     kind: StepKind
