@@ -15,7 +15,7 @@ from typing import TextIO
 
 from pymilvus.exceptions import MilvusException
 
-from tests.load.calibrate import Capacity, calibrate
+from tests.load.calibrate import CONCURRENCIES, Capacity, calibrate
 from tests.load.control import follow_stdin
 from tests.load.errors import LoadError
 from tests.load.openloop import OpenLoop
@@ -81,6 +81,9 @@ def _add_calibrate(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(command=_calibrate)
     _add_searches(parser)
     parser.add_argument("--seconds", type=float, default=15.0, help="shared between the steps")
+    parser.add_argument(
+        "--concurrency", type=int, action="append", help=f"of a step; may be repeated (default {CONCURRENCIES})"
+    )
 
 
 def _calibrate(options: argparse.Namespace) -> None:
@@ -88,7 +91,12 @@ def _calibrate(options: argparse.Namespace) -> None:
 
     async def measure() -> Capacity:
         async with MilvusTarget(options.uri, requests) as target:
-            return await calibrate(target, seconds=options.seconds, timeout_seconds=options.timeout)
+            return await calibrate(
+                target,
+                seconds=options.seconds,
+                concurrencies=options.concurrency or CONCURRENCIES,
+                timeout_seconds=options.timeout,
+            )
 
     print(json.dumps(asdict(asyncio.run(measure()))))
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from pydantic import TypeAdapter
 
-from tests.load.calibrate import Capacity
+from tests.load.calibrate import CONCURRENCIES, Capacity
 from tests.load.errors import LoadError
 from tests.load.options import RunOptions
 from tests.load.prepare import Dataset, Prepared
@@ -27,9 +27,16 @@ def prepare_by_process(
     )
 
 
-def calibrate_by_process(options: RunOptions, *, seconds: float = 15.0, argv_prefix: Sequence[str] = ()) -> Capacity:
+def calibrate_by_process(
+    options: RunOptions,
+    *,
+    seconds: float = 15.0,
+    concurrencies: Sequence[int] = CONCURRENCIES,
+    argv_prefix: Sequence[str] = (),
+) -> Capacity:
     """`calibrate` with the searches of a run, under an argv prefix; raises LoadError with its last words."""
-    arguments = ["calibrate", *options.search_flags(), "--seconds", str(seconds)]
+    levels = [word for level in concurrencies for word in ("--concurrency", str(level))]
+    arguments = ["calibrate", *options.search_flags(), "--seconds", str(seconds), *levels]
     return _CAPACITY.validate_json(_output_of(arguments, argv_prefix))
 
 

@@ -1,0 +1,135 @@
+"""Two hot collections on one QueryNode: Milvus leaves them there, for its rows are even; we do not.
+
+Each claim stands beside its negative control on the same cluster: the same placement without load moves nothing, and
+Milvus's own balancer keeps the bad placement for many of its rounds, one a second on 2.3.5. Figures come from the load
+client and from Milvus's placement.
+"""
+
+import os
+import random
+import statistics
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from tests.demo.table import lost_searches
+from tests.e2e import hot
+from tests.e2e.test_scaling import finished
+from tests.e2e.world import OPERATOR, OPERATOR_NAMESPACE, World, load_options, spec, wait_for
+from tests.load.process import LoadProcess
+
+pytestmark = pytest.mark.e2e
+
+SEED = int(os.environ.get("E2E_SEED", "7"))
+AUTO_BALANCE = "by-dev/config/querycoord.autobalance"
+BALANCE_ROUNDS_SECONDS = 20.0  # many rounds of one second, and more than three even of a slow coordinator
+COLD_SECONDS = 45.0  # three windows
+STAYS_SECONDS = 300.0
+ROUNDS, MEASURE_SECONDS = 5, 8.0
+OVERLOAD, WHISPER = 1.15, 0.05  # shares of what the bad placement carries
+LEAST_GAIN, LEAST_OF_BEST = 1.4, 0.95
+
+
+def policy(**changes: Any) -> dict[str, Any]:
+    """Hot segments alone, with short windows."""
+    hot_segments = {"mode": "Act", "windowSeconds": 10, "cooldownSeconds": 5}
+    return spec(queryNodes=None, loadBalancing={"hotSegments": hot_segments}, **changes)
+
+
+def test_a_hot_node_that_milvus_leaves_is_cured_and_stays_cured(calm: World) -> None:
+    with hot.collections(calm, SEED) as names:
+        calm.await_even(2)
+        where = hot.settled(calm, names)
+        pair = _pair_on_one_node(where)
+        print(f"seed {SEED}: {', '.join(names)}; searched are {' and '.join(pair)}")
+        assert hot.stays(calm, names, BALANCE_ROUNDS_SECONDS)
+        bad_qps = hot.figures(calm, pair, MEASURE_SECONDS).qps
+
+        _cold_skew_moves_nothing(calm, names, pair, bad_qps)
+        with _load(calm, pair, OVERLOAD * bad_qps) as load:
+            wait_for(finished(calm, 1), "the hot node to be cured", seconds=180, every=2)
+            assert calm.outcomes("main") == ["Completed"]
+            cured = hot.settled(calm, names)
+            assert not hot.together(cured, pair)
+            assert _moved(where, cured) == 2, "one out, one back"
+            assert lost_searches(load.stop()) == 0
+        assert AUTO_BALANCE not in calm.settings(), "Milvus balances again"
+
+        calm.kubectl("-n", OPERATOR_NAMESPACE, "rollout", "restart", "deployment", OPERATOR)
+        calm.kubectl("-n", OPERATOR_NAMESPACE, "rollout", "status", "deployment", OPERATOR, "--timeout=120s")
+        assert hot.stays(calm, names, STAYS_SECONDS)
+        assert len(calm.outcomes("main")) == 1
+        calm.untune()
+        assert AUTO_BALANCE not in calm.settings()
+
+        _is_better_and_near_the_best(calm, names, pair)
+
+
+def _cold_skew_moves_nothing(world: World, names: tuple[str, ...], pair: tuple[str, str], bad_qps: float) -> None:
+    """The same placement with few searches: as skewed, but nobody waits."""
+    before = hot.settled(world, names)
+    with _load(world, pair, WHISPER * bad_qps) as load:
+        world.tune("main", policy())
+        wait_for(lambda: "heat" in world.status("main"), "heat in status", seconds=60)
+        time.sleep(COLD_SECONDS)
+        assert world.plans("main") == []
+        assert hot.settled(world, names) == before
+        assert lost_searches(load.stop()) == 0
+
+
+def _is_better_and_near_the_best(world: World, names: tuple[str, ...], pair: tuple[str, str]) -> None:
+    """All placements of two and two by turns: Milvus's, ours, and the third."""
+    first, second = pair
+    cold = [name for name in names if name not in pair]
+    ours = hot.settled(world, names)
+    partner = next(name for name in cold if ours[name].node_id == ours[first].node_id)
+    other = next(name for name in cold if name != partner)
+    measured: dict[str, list[hot.Figures]] = {"Milvus's": [], "ours": [], "the other": []}
+    for _ in range(ROUNDS):
+        measured["ours"].append(hot.figures(world, pair, MEASURE_SECONDS))
+        hot.exchange(world, second, partner)  # both hot ones together, as Milvus had them
+        measured["Milvus's"].append(hot.figures(world, pair, MEASURE_SECONDS))
+        hot.exchange(world, second, other)  # apart again, the cold ones the other way round
+        measured["the other"].append(hot.figures(world, pair, MEASURE_SECONDS))
+        hot.exchange(world, partner, other)
+    print(_table(measured))
+    gains = _ratios(measured["ours"], measured["Milvus's"])
+    of_best = statistics.median(
+        here.qps / max(here.qps, bad.qps, there.qps)
+        for here, bad, there in zip(*(measured[name] for name in ("ours", "Milvus's", "the other")), strict=True)
+    )
+    assert statistics.median(gains) >= LEAST_GAIN, f"gains {gains}"
+    assert of_best >= LEAST_OF_BEST
+
+
+def _ratios(one: list[hot.Figures], other: list[hot.Figures]) -> list[float]:
+    return [round(here.qps / there.qps, 2) for here, there in zip(one, other, strict=True)]
+
+
+def _table(measured: Mapping[str, list[hot.Figures]]) -> str:
+    lines = [f"{'placement':12} {'QPS median':>10} {'lowest':>8} {'highest':>8} {'P99 ms median':>14}"]
+    for name, figures in measured.items():
+        rates = [one.qps for one in figures]
+        p99 = statistics.median(one.p99_ms for one in figures)
+        lines.append(f"{name:12} {statistics.median(rates):10.1f} {min(rates):8.1f} {max(rates):8.1f} {p99:14.0f}")
+    return "\n".join(lines)
+
+
+def _pair_on_one_node(where: Mapping[str, hot.Seat]) -> tuple[str, str]:
+    """Two collections that Milvus put on one QueryNode; which node, the seed draws."""
+    nodes = sorted({seat.node_id for seat in where.values()})
+    assert len(nodes) == 2
+    chosen = random.Random(SEED).choice(nodes)
+    pair = tuple(sorted(name for name, seat in where.items() if seat.node_id == chosen))
+    assert len(pair) == 2, f"Milvus did not put them two and two: {where}"
+    return pair[0], pair[1]
+
+
+def _moved(before: Mapping[str, hot.Seat], after: Mapping[str, hot.Seat]) -> int:
+    return sum(before[name] != after[name] for name in before)
+
+
+def _load(world: World, pair: tuple[str, str], rate: float) -> LoadProcess:
+    return LoadProcess(load_options(world.uri, pair, rate=rate))
