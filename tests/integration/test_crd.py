@@ -37,6 +37,19 @@ def query_nodes(**fields: Any) -> Object:
     return {"connections": {"prometheus": PROMETHEUS}, "queryNodes": COUNTS | fields}
 
 
+def measured(**fields: Any) -> Object:
+    """What needs a Prometheus, with one."""
+    return {"connections": {"prometheus": PROMETHEUS}} | fields
+
+
+def replicas(**fields: Any) -> Object:
+    return measured(inMemoryReplicas={"maxCount": 2} | fields)
+
+
+def hot_segments(**fields: Any) -> Object:
+    return {"loadBalancing": {"hotSegments": fields}}
+
+
 def window(**fields: Any) -> Object:
     base = {"name": "night", "schedule": "0 2 * * *", "durationMinutes": 60, "allows": ["ScaleIn"]}
     return {"maintenanceWindows": [base | fields]}
@@ -95,6 +108,23 @@ def test_the_crd_is_established_with_its_names_and_without_complaints(
             id="an override in another zone",
         ),
         pytest.param({"loadBalancing": {}}, id="an empty block"),
+        pytest.param(measured(**hot_segments()), id="hot segments with a Prometheus"),
+        pytest.param(hot_segments(mode="Off"), id="hot segments off, without a Prometheus"),
+        pytest.param(
+            measured(**hot_segments(mode="Act", excludeCollections=[{"name": "a"}, {"database": "b", "name": "a"}])),
+            id="collections of one name in two databases",
+        ),
+        pytest.param({"loadBalancing": {"pingPong": "Damp", "placementOwner": "Milvus"}}, id="ping-pong damped"),
+        pytest.param(replicas(), id="a maximum of replicas"),
+        pytest.param(replicas(minCount=2), id="as many replicas at least as at most"),
+        pytest.param(
+            replicas(computationBelowPercent=59, computationAbovePercent=60), id="replica thresholds side by side"
+        ),
+        pytest.param(
+            replicas(collections=[{"name": "a", "minCount": 3, "maxCount": 3}, {"name": "b", "maxCount": 1}]),
+            id="collections with bounds of their own",
+        ),
+        pytest.param(window(allows=["MoveSegments", "SetReplicaNumber"]), id="a window for moves and replicas"),
         pytest.param({"connections": {"prometheus": PROMETHEUS | {"matchers": {"cluster": "eu-1"}}}}, id="matchers"),
         pytest.param(
             {"connections": {"etcd": {"endpoints": ["etcd-0:2379", "https://etcd-1:2379"], "rootPath": "by-dev"}}},
@@ -143,6 +173,57 @@ REFUSED = [
         {"queryNodes": COUNTS, "connections": {"milvus": {}}},
         "queryNodes needs connections.prometheus",
         id="bounds with another connection only",
+    ),
+    pytest.param(
+        hot_segments(),
+        "loadBalancing.hotSegments needs connections.prometheus: heat is estimated from its series",
+        id="hot segments without a Prometheus",
+    ),
+    pytest.param(
+        hot_segments(mode="Act") | {"connections": {"milvus": {}}},
+        "loadBalancing.hotSegments needs connections.prometheus",
+        id="hot segments with another connection only",
+    ),
+    pytest.param(
+        measured(**hot_segments(maxMovesPerPlan=1)),
+        "maxMovesPerPlan in body should be greater than or equal to 2",
+        id="half a swap",
+    ),
+    pytest.param(
+        measured(**hot_segments(excludeCollections=[{"name": "a"}, {"database": "default", "name": "a"}])),
+        "Duplicate value",
+        id="a collection twice, once without its database",
+    ),
+    pytest.param(
+        {"inMemoryReplicas": {"maxCount": 2}},
+        "inMemoryReplicas needs connections.prometheus: the number of replicas is decided from its series",
+        id="replicas without a Prometheus",
+    ),
+    pytest.param(replicas(minCount=3), "minCount must not be above maxCount", id="replicas: minCount above maxCount"),
+    pytest.param(measured(inMemoryReplicas={}), "maxCount: Required value", id="replicas without a maximum"),
+    pytest.param(replicas(maxCount=21), "should be less than or equal to 20", id="21 replicas"),
+    pytest.param(
+        replicas(computationBelowPercent=60),
+        "computationBelowPercent must be below computationAbovePercent, or the number would swing",
+        id="replicas shrink where they grow by default",
+    ),
+    *[
+        pytest.param(
+            replicas(collections=[{"name": "products"} | bounds]),
+            "a collection's minCount must not be above its maxCount",
+            id=f"a collection with {bounds}",
+        )
+        for bounds in ({"minCount": 2, "maxCount": 1}, {"minCount": 3})
+    ],
+    pytest.param(
+        replicas(minCount=2, collections=[{"name": "products", "maxCount": 1}]),
+        "a collection's minCount must not be above its maxCount",
+        id="a collection with a maxCount below everybody's minCount",
+    ),
+    pytest.param(
+        replicas(collections=[{"name": "a", "minCount": 1}, {"name": "a", "maxCount": 2}]),
+        "Duplicate value",
+        id="bounds for one collection twice",
     ),
     pytest.param(query_nodes(minCount=5), "minCount must not be above maxCount", id="minCount above maxCount"),
     pytest.param(
@@ -330,6 +411,30 @@ STATUS: Object = {
         "p99Milliseconds": 85,
         "searchesPerSecond": 120,
     },
+    "heat": {
+        "errorPercent": 10,
+        "skewPercent": 45,
+        "collections": [
+            {
+                "database": "default",
+                "name": "products",
+                "coresThousandths": 310,
+                "sharePercent": 60,
+                "busiestPod": "qn-0",
+            }
+        ],
+        "segments": [
+            {
+                "segment": "451",
+                "database": "default",
+                "collection": "products",
+                "pod": "qn-0",
+                "rows": 5000,
+                "coresThousandths": 71,
+            }
+        ],
+    },
+    "pingPong": [{"database": "default", "name": "products", "moves": 8, "netZeroPercent": 100, "returnSeconds": 120}],
     "decision": {"reason": "ComputationAboveTarget", "message": "", "inputs": {"computation": "63", "capacity": None}},
 }
 

@@ -34,6 +34,16 @@ from milvus_tuning.api.connections import (
     SecretKeyReference,
     Tls,
 )
+from milvus_tuning.api.placement import (
+    CollectionName,
+    CollectionReplicas,
+    HotSegments,
+    HotSegmentsMode,
+    InMemoryReplicas,
+    LoadBalancing,
+    PingPong,
+    PlacementOwner,
+)
 from milvus_tuning.api.plan import (
     PLAN_KIND,
     PLAN_PLURAL,
@@ -55,21 +65,13 @@ from milvus_tuning.api.plan import (
 from milvus_tuning.api.spec import (
     Approval,
     AutomaticApproval,
-    CollectionName,
-    CollectionReplicas,
     Consistency,
-    HotSegments,
-    HotSegmentsMode,
-    InMemoryReplicas,
-    LoadBalancing,
     MaintenanceWindow,
     ManualOverride,
     MaxRisk,
     MilvusTuningSpec,
     Mode,
     Objectives,
-    PingPong,
-    PlacementOwner,
     QueryNodes,
     ScaleIn,
     ScaleOut,

@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 
 from milvus_tuning.api.base import ApiModel, NodeCount, ObjectName, Percent, Rule, Seconds
 from milvus_tuning.api.connections import Connections
+from milvus_tuning.api.placement import HotSegmentsMode, InMemoryReplicas, LoadBalancing
 
 
 class TargetKind(enum.StrEnum):
@@ -168,141 +169,6 @@ class QueryNodes(ApiModel):
             raise ValueError("scaleIn.computationBelowPercent must be below scaleOut.computationAbovePercent")
         if self.scale_in.capacity_below_percent >= self.scale_out.capacity_above_percent:
             raise ValueError("scaleIn.capacityBelowPercent must be below scaleOut.capacityAbovePercent")
-        return self
-
-
-class PlacementOwner(enum.StrEnum):
-    """Who decides on which QueryNode a segment lives."""
-
-    MILVUS = "Milvus"
-    OPERATOR = "Operator"
-
-
-class CollectionName(ApiModel):
-    """A collection."""
-
-    database: Annotated[str, Field(min_length=1, max_length=255)] = Field(
-        default="default", description="Its database."
-    )
-    name: Annotated[str, Field(min_length=1, max_length=255)] = Field(description="Its name.")
-
-
-class HotSegmentsMode(enum.StrEnum):
-    """What is done about segments that are searched more than others."""
-
-    OFF = "Off"
-    OBSERVE = "Observe"
-    ACT = "Act"
-
-
-class HotSegments(ApiModel):
-    """Segments by the work that searching them is, and better places for them.
-
-    While placementOwner is Milvus, only what leaves the rows of each QueryNode as they are is moved, since Milvus's
-    balancer evens out rows and would undo anything else.
-    """
-
-    mode: HotSegmentsMode = Field(
-        default=HotSegmentsMode.OBSERVE,
-        description="Off: heat is not measured. Observe: it is reported. Act: hot segments are moved, by plans.",
-    )
-    max_moves_per_plan: Annotated[int, Field(ge=2, le=100)] = Field(
-        default=8, description="Most segments that one plan moves; after a plan that did harm, half of it."
-    )
-    window_seconds: Seconds = Field(default=120, description="How long a QueryNode must stay busier than the others.")
-    cooldown_seconds: Seconds = Field(default=120, description="Rest after a change before segments are moved.")
-    exclude_collections: list[CollectionName] | None = Field(
-        default=None,
-        max_length=100,
-        json_schema_extra={"x-list-map-keys": ["database", "name"]},
-        description="Collections whose segments are never moved.",
-    )
-
-
-class PingPong(enum.StrEnum):
-    """What is done about segments that Milvus's balancer moves to and fro."""
-
-    OBSERVE = "Observe"
-    DAMP = "Damp"
-
-
-class LoadBalancing(ApiModel):
-    """How Milvus balances segments.
-
-    Each intent is carried out by the key that acts in the running version, or reported as Unsupported.
-    """
-
-    placement_owner: PlacementOwner | None = Field(
-        default=None, description="Operator: Milvus's own balancer is held off under a lease while this object exists."
-    )
-    balance_interval_seconds: int | None = Field(
-        default=None, ge=1, le=3600, description="Least time between two rounds of Milvus's balancer."
-    )
-    balance_tolerance_percent: int | None = Field(
-        default=None, ge=1, le=100, description="Difference of row counts that Milvus's balancer leaves alone."
-    )
-    overloaded_memory_percent: int | None = Field(
-        default=None,
-        ge=50,
-        le=95,
-        description="Memory use above which a QueryNode refuses to load more (a load guard, not a balance trigger).",
-    )
-    hot_segments: HotSegments | None = None
-    ping_pong: PingPong | None = Field(
-        default=None,
-        description="Segments that Milvus's balancer moves to and fro. Observe: reported. Damp: also slowed down, by "
-        "the lever that acts in the running version.",
-    )
-
-
-ReplicaCount = Annotated[int, Field(ge=1, le=20)]
-
-
-class CollectionReplicas(CollectionName):
-    """Bounds for one collection."""
-
-    min_count: ReplicaCount | None = Field(default=None, description="Fewest in-memory replicas of it.")
-    max_count: ReplicaCount | None = Field(default=None, description="Most in-memory replicas of it.")
-
-
-class InMemoryReplicas(ApiModel):
-    """Bounds and rules for the number of in-memory replicas, collection by collection.
-
-    A replica more serves a hot collection from more QueryNodes, and takes its memory once more. From Milvus 2.4.13 it
-    is changed while the collection serves; before, the operator only says what a person can do.
-    """
-
-    cel_rules: ClassVar[tuple[Rule, ...]] = (
-        Rule("self.minCount <= self.maxCount", "minCount must not be above maxCount"),
-    )
-
-    min_count: ReplicaCount = Field(default=1, description="Fewest in-memory replicas of a collection.")
-    max_count: ReplicaCount = Field(description="Most in-memory replicas of a collection.")
-    computation_above_percent: Percent = Field(
-        default=60,
-        description="Computation of the QueryNodes, evenly placed, above which the hottest collection grows.",
-    )
-    computation_below_percent: Percent = Field(
-        default=25, description="Computation below which the collection with the coldest replicas shrinks."
-    )
-    window_seconds: Seconds = Field(default=300, description="How long computation must stay there.")
-    cooldown_seconds: Seconds = Field(default=600, description="Rest after a change before the number is changed.")
-    load_deadline_seconds: Annotated[int, Field(ge=10, le=86_400)] = Field(
-        default=1800, description="When the new replica does not serve by then the former number is restored."
-    )
-    collections: list[CollectionReplicas] | None = Field(
-        default=None,
-        max_length=100,
-        json_schema_extra={"x-list-map-keys": ["database", "name"]},
-        description="Bounds of their own for these collections.",
-    )
-
-    @model_validator(mode="after")
-    def _bounds(self) -> Self:
-        if self.min_count > self.max_count:
-            raise ValueError("minCount must not be above maxCount")
-        if self.computation_below_percent >= self.computation_above_percent:
-            raise ValueError("computationBelowPercent must be below computationAbovePercent, or the number would swing")
         return self
 
 
@@ -475,6 +341,16 @@ class MilvusTuningSpec(ApiModel):
             "!has(self.queryNodes) || (has(self.connections) && has(self.connections.prometheus))",
             "queryNodes needs connections.prometheus: the number of QueryNodes is decided from its series",
         ),
+        Rule(
+            "!has(self.loadBalancing) || !has(self.loadBalancing.hotSegments) || "
+            "self.loadBalancing.hotSegments.mode == 'Off' || "
+            "(has(self.connections) && has(self.connections.prometheus))",
+            "loadBalancing.hotSegments needs connections.prometheus: heat is estimated from its series",
+        ),
+        Rule(
+            "!has(self.inMemoryReplicas) || (has(self.connections) && has(self.connections.prometheus))",
+            "inMemoryReplicas needs connections.prometheus: the number of replicas is decided from its series",
+        ),
     )
 
     @model_validator(mode="after")
@@ -486,8 +362,19 @@ class MilvusTuningSpec(ApiModel):
 
     @model_validator(mode="after")
     def _measured(self) -> Self:
-        if self.query_nodes is not None and (self.connections is None or self.connections.prometheus is None):
+        if self.connections is not None and self.connections.prometheus is not None:
+            return self
+        hot = self.load_balancing.hot_segments if self.load_balancing else None
+        if self.query_nodes is not None:
             raise ValueError(
                 "queryNodes needs connections.prometheus: the number of QueryNodes is decided from its series"
+            )
+        if hot is not None and hot.mode is not HotSegmentsMode.OFF:
+            raise ValueError(
+                "loadBalancing.hotSegments needs connections.prometheus: heat is estimated from its series"
+            )
+        if self.in_memory_replicas is not None:
+            raise ValueError(
+                "inMemoryReplicas needs connections.prometheus: the number of replicas is decided from its series"
             )
         return self

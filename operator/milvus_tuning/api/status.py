@@ -11,6 +11,7 @@ from milvus_tuning.api.base import ApiModel
 
 Text = Annotated[str, Field(max_length=2048)]
 Word = Annotated[str, Field(max_length=253)]
+MilvusName = Annotated[str, Field(max_length=255)]
 Timestamp = Annotated[str, Field(max_length=64, json_schema_extra={"format": "date-time"})]
 Flat = dict[Word, Annotated[str, Field(max_length=1024)] | None]
 
@@ -52,8 +53,8 @@ class ObservedNode(ApiModel):
 class HotCollection(ApiModel):
     """A collection by the work that searching it is."""
 
-    database: Word
-    name: Word
+    database: MilvusName
+    name: MilvusName
     searches_per_second: int | None = None
     cores_thousandths: int = Field(description="Estimated CPU of all QueryNodes for it, in thousandths of a core.")
     share_percent: int = Field(description="Of the heat of all collections.")
@@ -66,8 +67,8 @@ class HotSegment(ApiModel):
     """A segment on a QueryNode, by the work that searching it is."""
 
     segment: Word
-    database: Word
-    collection: Word
+    database: MilvusName
+    collection: MilvusName
     pod: Word
     rows: int
     cores_thousandths: int
@@ -77,18 +78,23 @@ class HeatStatus(ApiModel):
     """The heat model's estimate: what searching is in CPU, by collection and segment. It is an estimate."""
 
     error_percent: int | None = Field(
-        default=None, description="How far the model is from the CPU that was measured on the QueryNodes, on the mean."
+        default=None,
+        description="How far the model is from the CPU that was measured on the QueryNodes, on the mean; rounded up "
+        "to 5.",
     )
     skew_percent: int | None = Field(default=None, description="Hottest QueryNode above the mean, by the model.")
     collections: list[HotCollection] | None = Field(default=None, max_length=20)
     segments: list[HotSegment] | None = Field(default=None, max_length=20)
+    gaps: list[Text] | None = Field(
+        default=None, max_length=5, description="What is missing for the estimate; with any, nothing is moved."
+    )
 
 
 class MovingCollection(ApiModel):
     """A collection whose segments Milvus moves to and fro."""
 
-    database: Word
-    name: Word
+    database: MilvusName
+    name: MilvusName
     moves: int
     net_zero_percent: int = Field(description="Of its moves, those that came to nothing.")
     return_seconds: int | None = Field(default=None, description="Median time from A to B and back to A.")

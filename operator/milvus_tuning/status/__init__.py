@@ -1,14 +1,14 @@
 """Status: what a person and a program read of one MilvusTuning. Pure: facts in, status out.
 
 Numbers are quantised (percentages to 5, rates and latencies to two digits), so that noise rewrites nothing: the object
-is written when something a reader would act on has changed, or when its data time is older than a minute.
+is written when something a reader would act on has changed, or when its data time is older than a minute. Of the heat,
+an estimate, only what is more than its jitter counts as changed (`heat`).
 """
 
 from __future__ import annotations
 
-import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from milvus_tuning.api import (
@@ -27,10 +27,21 @@ from milvus_tuning.api import (
 from milvus_tuning.plan import WISHES, Decision, Operation, Phase, Plan, Reason, SettingStatus, StepKind
 from milvus_tuning.snapshot import QueryNode, Sample, SegmentState, Snapshot
 from milvus_tuning.status.conditions import Facts, Verdict, merge_conditions, skew_percent, verdicts
+from milvus_tuning.status.heat import (
+    fitted,
+    heat_has_moved,
+    heat_percents,
+    heat_status,
+    moving_status,
+    resource_groups,
+    two_digits,
+    without_heat,
+)
 from milvus_tuning.status.plans import history_entry
 from milvus_tuning.status.records import format_time, operation_from_status, parse_time
 
 HISTORY_LENGTH = 20
+MOST_NODES = 20
 REFRESH_SECONDS = 60.0
 
 __all__ = [
@@ -53,18 +64,21 @@ def build_status(previous: MilvusTuningStatus, facts: Facts, *, generation: int,
         previous.conditions or [], verdicts(facts), now_text=format_time(now), generation=generation
     )
     history = [*(previous.history or []), *map(history_entry, facts.finished)][-HISTORY_LENGTH:]
-    return MilvusTuningStatus(
+    status = MilvusTuningStatus(
         observed_generation=generation,
         phase=phase(facts),
         last_action=_last_action(facts.plan, history),
         conditions=conditions,
         observed=_observed(facts, now),
+        heat=heat_status(facts.heat, facts.snapshot) if facts.heat else None,
+        ping_pong=moving_status(facts.moving, facts.snapshot) or None,
         decision=_decision(facts.decision, now),
         config=[_config(setting) for setting in facts.settings] or None,
         last_plan=_last_plan(facts.plan) or previous.last_plan,
         history=history or None,
         benefit=facts.benefit or previous.benefit,
     )
+    return fitted(status)
 
 
 def stopped_status(
@@ -103,7 +117,7 @@ def finished_operations(status: MilvusTuningStatus) -> tuple[Operation, ...]:
 
 def worth_writing(before: MilvusTuningStatus, after: MilvusTuningStatus, *, now: datetime) -> bool:
     """Whether the difference is one a reader would act on, or the stored data time has become old."""
-    if _without_times(before) != _without_times(after):
+    if _without_times(without_heat(before)) != _without_times(without_heat(after)) or heat_has_moved(before, after):
         return True
     stored = before.decision.time if before.decision else None
     return stored is None or now - parse_time(stored) > timedelta(seconds=REFRESH_SECONDS)
@@ -206,11 +220,18 @@ def _observed(facts: Facts, now: datetime) -> Observed:
         skew_percent=_to_five(skew_percent(signal)),
         searches_per_second=_two_digits(snapshot.traffic.searches_per_second),
         p99_milliseconds=_two_digits(snapshot.traffic.p99_milliseconds),
-        query_nodes=[_observed_node(node, snapshot) for node in snapshot.query_nodes[:20]] or None,
+        query_nodes=_observed_nodes(facts) or None,
     )
 
 
-def _observed_node(node: QueryNode, snapshot: Snapshot) -> ObservedNode:
+def _observed_nodes(facts: Facts) -> list[ObservedNode]:
+    """At most 20 QueryNodes, the hottest ones where there are more, in the order of the snapshot."""
+    percents, snapshot = heat_percents(facts.heat), facts.snapshot
+    hottest = sorted(snapshot.query_nodes, key=lambda node: -percents.get(node.node_id or 0, 0))[:MOST_NODES]
+    return [_observed_node(node, snapshot, percents) for node in snapshot.query_nodes if node in hottest]
+
+
+def _observed_node(node: QueryNode, snapshot: Snapshot, percents: Mapping[int, int]) -> ObservedNode:
     held = [
         segment
         for segment in snapshot.segments
@@ -225,6 +246,8 @@ def _observed_node(node: QueryNode, snapshot: Snapshot) -> ObservedNode:
         computation_percent=_percent(_ratio(node.cpu_cores, node.cpu_limit_cores)),
         rows=sum(segment.rows for segment in held),
         segments=len(held),
+        heat_percent=None if node.node_id is None else percents.get(node.node_id),
+        resource_groups=resource_groups(node.node_id, snapshot),
     )
 
 
@@ -241,13 +264,7 @@ def _to_five(percent: int | None) -> int | None:
 
 
 def _two_digits(sample: Sample) -> int | None:
-    value = sample.value
-    if value is None:
-        return None
-    if value < 10:
-        return round(value)
-    digits = -(math.floor(math.log10(value)) - 1)
-    return int(round(value, digits))
+    return None if sample.value is None else two_digits(sample.value)
 
 
 def _data_time(snapshot: Snapshot, now: datetime) -> str:

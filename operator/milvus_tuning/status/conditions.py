@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from milvus_tuning.api import Benefit, Condition, ConditionStatus, MilvusTuningSpec, Mode
 from milvus_tuning.plan import Decision, Operation, Plan, Reason, SettingState, SettingStatus, Signal
 from milvus_tuning.snapshot import Problem, ProblemKind, Snapshot
+from milvus_tuning.status.heat import Heat, Moves
 
 DEFAULT_IMBALANCE_PERCENT = 20  # the seed's goal, and CockroachDB's margin is 15
 
@@ -55,6 +56,8 @@ class Facts:
     last_finished: Operation | None = None  # the newest change that was carried out
     benefit: Benefit | None = None
     read_only: bool = False
+    heat: Heat | None = None  # a decide.heat.HeatMap, where heat is measured
+    moving: Sequence[Moves] = ()  # decide.ping_pong.CollectionMoves, where Milvus moves segments to and fro
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
