@@ -381,7 +381,7 @@ def _started_within_hour(operations: Sequence[Operation], now: datetime) -> int:
 
 
 def _remembered(before: tuple[Signal, ...], current: Signal, spec: MilvusTuningSpec) -> tuple[Signal, ...]:
-    return (current,) if spec.query_nodes is None else kept((*before, current), spec.query_nodes)
+    return kept((*before, current), spec)
 
 
 def _path(location: tuple[int | str, ...]) -> str:

@@ -4,9 +4,13 @@ from datetime import timedelta
 
 import pytest
 
+from milvus_tuning.api import HotSegments, LoadBalancing
 from milvus_tuning.decide.windows import held, kept, with_current
 from milvus_tuning.plan import Signal
 from tests.builders import NOON, a_spec
+
+
+WATCHING = LoadBalancing(hot_segments=HotSegments(window_seconds=120))
 
 
 def a_signal(seconds_ago: float, ratio: float | None = 0.9, *, nodes: int = 2) -> Signal:
@@ -56,9 +60,21 @@ def test_the_signal_of_this_pass_counts_once() -> None:
 
 
 def test_signals_are_kept_for_the_longest_window_and_no_longer() -> None:
-    rules = a_spec().query_nodes
-    assert rules is not None
+    signals = [a_signal(ago) for ago in (3600, 1921, 1920, 1800, 0)]
 
-    left = kept([a_signal(ago) for ago in (3600, 1921, 1920, 1800, 0)], rules)
+    assert [(NOON - signal.at).total_seconds() for signal in kept(signals, a_spec())] == [1920, 1800, 0]
 
-    assert [(NOON - signal.at).total_seconds() for signal in left] == [1920, 1800, 0]
+
+def test_without_a_window_only_the_newest_signal_is_kept() -> None:
+    bare = a_spec().model_copy(update={"query_nodes": None})
+
+    assert kept([a_signal(15), a_signal(0)], bare) == (a_signal(0),)
+    assert kept([], bare) == ()
+
+
+def test_the_window_of_hot_segments_counts_too() -> None:
+    watching = a_spec().model_copy(update={"query_nodes": None, "load_balancing": WATCHING})
+
+    left = kept([a_signal(ago) for ago in (241, 240, 15, 0)], watching)
+
+    assert [(NOON - signal.at).total_seconds() for signal in left] == [240, 15, 0]

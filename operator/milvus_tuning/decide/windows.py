@@ -11,12 +11,12 @@ acts.
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import pairwise
 
-from milvus_tuning.api import QueryNodes
+from milvus_tuning.api import MilvusTuningSpec
 from milvus_tuning.plan import Signal
 
 LEAST_GAP_SECONDS = 60.0
@@ -57,19 +57,25 @@ def held(signals: Sequence[Signal], test: Test) -> Held:
     return Held(now=True, seconds=(newest.at - earliest).total_seconds())
 
 
-def kept(signals: Sequence[Signal], rules: QueryNodes) -> tuple[Signal, ...]:
-    """The signals that some window may still ask for, counted back from the newest."""
-    if not signals:
-        return ()
-    out, into = rules.scale_out, rules.scale_in
-    longest_seconds = max(
-        out.capacity_window_seconds,
-        out.computation_window_seconds,
-        into.capacity_window_seconds,
-        into.computation_window_seconds,
-    )
-    oldest = signals[-1].at - timedelta(seconds=longest_seconds + MARGIN_SECONDS)
+def kept(signals: Sequence[Signal], spec: MilvusTuningSpec) -> tuple[Signal, ...]:
+    """The signals that some window of the spec may still ask for, counted back from the newest, and it at least."""
+    lengths = tuple(_window_lengths(spec))
+    if not signals or not lengths:
+        return tuple(signals[-1:])
+    oldest = signals[-1].at - timedelta(seconds=max(lengths) + MARGIN_SECONDS)
     return tuple(signal for signal in signals if signal.at >= oldest)
+
+
+def _window_lengths(spec: MilvusTuningSpec) -> Iterator[int]:
+    """The windows, in seconds, that decisions of this spec look back over."""
+    if spec.query_nodes is not None:
+        for rules in (spec.query_nodes.scale_out, spec.query_nodes.scale_in):
+            yield rules.capacity_window_seconds
+            yield rules.computation_window_seconds
+    if spec.load_balancing is not None and spec.load_balancing.hot_segments is not None:
+        yield spec.load_balancing.hot_segments.window_seconds
+    if spec.in_memory_replicas is not None:
+        yield spec.in_memory_replicas.window_seconds
 
 
 def with_current(signals: Sequence[Signal], current: Signal) -> tuple[Signal, ...]:

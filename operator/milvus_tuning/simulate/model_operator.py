@@ -151,7 +151,7 @@ class ModelOperator:
         now = virtual_time(self._cluster.now_seconds)
         self._signals = (*self._signals, signal(snapshot, now))
         if self._spec.query_nodes is not None:
-            self._signals = kept(self._signals, self._spec.query_nodes)
+            self._signals = kept(self._signals, self._spec)
         history = History(signals=self._signals, operations=self._history(plan))
         decision = decide(self._spec, snapshot, history, now)
         decision = without_turned_down(decision, self._spec, [one.read() for one in self.record.plans], now)
