@@ -1,4 +1,4 @@
-"""A thin client of a Milvus proxy: the few read calls an observation is made of.
+"""A thin client of a Milvus proxy: the few calls that an observation is made of, and the two that change it.
 
 It uses pymilvus's generated service over a gRPC channel of its own, and not its MilvusClient: that one repeats a failed
 call for minutes, keeps state between databases and knows no call for system_info. Here every call is one request with
@@ -12,7 +12,7 @@ import base64
 import enum
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -28,9 +28,12 @@ LARGEST_REPLY_BYTES = 64 * 1024 * 1024  # about a million segments; more is not 
 # A proxy keeps system_info for 5 s (metricsinfo.DefaultMetricsRetention), and each call that it answers from what it
 # keeps prolongs that: asked every 3 s it goes on naming a node that is gone and never names a new one (seen on 2.3.5).
 SYSTEM_INFO_REST_SECONDS = 6.0
+LOAD_BALANCE_SECONDS = 130.0  # above queryCoord.segmentTaskTimeout, 120 s in all versions: Milvus gives up first
+LOAD_COLLECTION_SECONDS = 30.0  # it only writes down what is wanted; loading goes on after the answer
 _NOT_LOADED = 101  # merr.ErrCollectionNotLoaded
 _COLLECTION_NOT_FOUND = 100  # merr.ErrCollectionNotFound
 _REPLICA_NOT_FOUND = 400  # merr.ErrReplicaNotFound: what 2.3.5 says of a collection that was released
+_INDEX_NOT_FOUND = 700  # merr.ErrIndexNotFound: what DescribeIndex says of a collection without an index
 _OPTIONS = (
     ("grpc.max_receive_message_length", LARGEST_REPLY_BYTES),
     ("grpc.initial_reconnect_backoff_ms", 500),
@@ -46,6 +49,7 @@ class MilvusFailure(enum.StrEnum):
     CREDENTIALS_REJECTED = "CredentialsRejected"
     PERMISSION_DENIED = "PermissionDenied"
     NOT_LOADED = "NotLoaded"
+    NO_INDEX = "NoIndex"
     REFUSED = "Refused"
 
 
@@ -130,6 +134,30 @@ class MilvusClient:
         request = milvus_pb2.GetQuerySegmentInfoRequest(dbName=database, collectionName=collection)
         return list(self._call("GetQuerySegmentInfo", request, database=database).infos)
 
+    def collection(self, database: str, collection: str) -> milvus_pb2.DescribeCollectionResponse:
+        """The description of a collection, with its schema."""
+        request = milvus_pb2.DescribeCollectionRequest(db_name=database, collection_name=collection)
+        return self._call("DescribeCollection", request, database=database)
+
+    def indexes(self, database: str, collection: str) -> list[milvus_pb2.IndexDescription]:
+        """The IndexDescription messages of a collection; none where no field has an index."""
+        request = milvus_pb2.DescribeIndexRequest(db_name=database, collection_name=collection)
+        try:
+            return list(self._call("DescribeIndex", request, database=database).index_descriptions)
+        except MilvusError as error:
+            if error.failure is MilvusFailure.NO_INDEX:
+                return []
+            raise
+
+    def resource_groups(self) -> tuple[str, ...]:
+        """The names of all resource groups, in order."""
+        return tuple(sorted(self._call("ListResourceGroups", milvus_pb2.ListResourceGroupsRequest()).resource_groups))
+
+    def resource_group(self, name: str) -> milvus_pb2.ResourceGroup:
+        """The ResourceGroup message of a group; it names its nodes from 2.4."""
+        request = milvus_pb2.DescribeResourceGroupRequest(resource_group=name)
+        return self._call("DescribeResourceGroup", request).resource_group
+
     def nodes(self) -> tuple[MilvusNode, ...]:
         """Every process that answers the coordinators, from system_info; at most SYSTEM_INFO_REST_SECONDS old.
 
@@ -151,20 +179,56 @@ class MilvusClient:
         except (ValueError, KeyError, TypeError) as error:
             raise MilvusError(f"{self._where('GetMetrics')} gave no system_info", MilvusFailure.REFUSED) from error
 
+    # -- writes ------------------------------------------------------------------------------------------------------
+
+    def load_balance(
+        self, database: str, collection: str, *, source: int, destination: int, segments: Sequence[int]
+    ) -> None:
+        """Move sealed segments of a loaded collection from one node to another of the same in-memory replica.
+
+        Milvus answers when its tasks are over. From 2.4 on it also answers success for what it refused to move, so only
+        the placement tells what was done; before, a caller that gives up cancels the tasks.
+        """
+        request = milvus_pb2.LoadBalanceRequest(
+            db_name=database,
+            collectionName=collection,
+            src_nodeID=source,
+            dst_nodeIDs=[destination],
+            sealed_segmentIDs=list(segments),
+        )
+        self._call("LoadBalance", request, database=database, timeout_seconds=LOAD_BALANCE_SECONDS)
+
+    def load_collection(
+        self, database: str, collection: str, *, replica_number: int, resource_groups: Sequence[str]
+    ) -> None:
+        """Ask for so many in-memory replicas; on a loaded collection this changes them from Milvus 2.4.13 on.
+
+        The answer comes before new replicas serve. The number is always sent: left out, Milvus may take 1.
+        """
+        request = milvus_pb2.LoadCollectionRequest(
+            db_name=database,
+            collection_name=collection,
+            replica_number=replica_number,
+            resource_groups=list(resource_groups),
+        )
+        self._call("LoadCollection", request, database=database, timeout_seconds=LOAD_COLLECTION_SECONDS)
+
     def close(self) -> None:
         """Close the connection."""
         self._channel.close()
 
-    def _call(self, method: str, request: object, *, database: str = "") -> Any:  # noqa: ANN401
+    def _call(
+        self, method: str, request: object, *, database: str = "", timeout_seconds: float | None = None
+    ) -> Any:  # noqa: ANN401
         call: Callable[..., Any] = getattr(self._stub, method)
         metadata = (*self._credentials, *((("dbname", database),) if database else ()))
         try:
-            answer = call(request, timeout=self._timeout_seconds, metadata=metadata)
+            answer = call(request, timeout=timeout_seconds or self._timeout_seconds, metadata=metadata)
         except grpc.RpcError as error:
             raise _transport_error(self._where(method), error) from error
         except ValueError as error:  # the channel was closed: credentials or address have just changed
             raise MilvusError(f"{self._where(method)} was cut off: {error}", MilvusFailure.UNREACHABLE) from error
-        self._check(method, answer.status)
+        self._check(method, answer if isinstance(answer, common_pb2.Status) else answer.status)
         return answer
 
     def _check(self, method: str, status: common_pb2.Status) -> None:
@@ -205,6 +269,8 @@ def _status_failure(status: common_pb2.Status) -> MilvusFailure:
     reason = status.reason.lower()
     if status.code in (_NOT_LOADED, _COLLECTION_NOT_FOUND, _REPLICA_NOT_FOUND) or "not loaded" in reason:
         return MilvusFailure.NOT_LOADED
+    if status.code == _INDEX_NOT_FOUND or status.error_code == common_pb2.IndexNotExist:
+        return MilvusFailure.NO_INDEX
     if status.error_code == common_pb2.PermissionDenied or "permission deny" in reason:
         return MilvusFailure.PERMISSION_DENIED
     if "auth check failure" in reason or "unauthenticated" in reason:
