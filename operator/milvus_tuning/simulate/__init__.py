@@ -8,7 +8,8 @@ Hours of cluster time take fractions of a second, so what a policy would do can 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from milvus_tuning.plan import Reason, Verdict
@@ -37,6 +38,9 @@ class Outcome:
     unserved_seconds: float
     overloaded_seconds: float
     node_hours: float
+    moved_segments: int = 0
+    balances: bool = True
+    nodes_of: Mapping[str, frozenset[int | None]] = field(default_factory=dict)  # by collection
     unmet: tuple[str, ...] = ()
 
     @property
@@ -84,6 +88,8 @@ def _apply_faults(scenario: Scenario, cluster: ModelCluster) -> None:
     for fault in scenario.faults:
         if fault.kind is FaultKind.FOREIGN_SCALE and at <= fault.from_seconds < at + TICK_SECONDS:
             cluster.desired_count = fault.number
+        if fault.kind is FaultKind.MOVE_BACK and at <= fault.from_seconds < at + TICK_SECONDS:
+            cluster.move_back()
 
 
 def _pass(scenario: Scenario, cluster: ModelCluster, operator: ModelOperator) -> None:
@@ -108,7 +114,19 @@ def _outcome(name: str, cluster: ModelCluster, operator: ModelOperator) -> Outco
         unserved_seconds=cluster.unserved_seconds,
         overloaded_seconds=cluster.overloaded_seconds,
         node_hours=cluster.node_seconds / 3600,
+        moved_segments=cluster.moved_segments(),
+        balances=cluster.auto_balance,
+        nodes_of=_nodes_of(cluster),
     )
+
+
+def _nodes_of(cluster: ModelCluster) -> dict[str, frozenset[int | None]]:
+    """The nodes that serve segments of each collection, in its first replica."""
+    held = cluster.placement[0]
+    return {
+        one.name: frozenset(node for node, at in zip(held, cluster.collection_of, strict=True) if at == number)
+        for number, one in enumerate(cluster.model.loaded)
+    }
 
 
 def _under_way(record: Record) -> int:
@@ -147,6 +165,15 @@ def _unmet(expect: Expectation, run_seconds: float, outcome: Outcome) -> list[st
         (outcome.last_busy_seconds <= steady_from, f"not steady from {steady_from:.0f} s on"),
         (outcome.imbalance_percent <= expect.most_imbalance_percent, "not balanced"),
         (outcome.unserved_seconds <= expect.most_unserved_seconds, "segments went unserved"),
+        (expect.moved_segments in {None, outcome.moved_segments}, f"{expect.moved_segments} moved segments expected"),
+        (expect.balances is outcome.balances, f"the balancer of Milvus {'on' if expect.balances else 'off'} expected"),
+        (_spread(outcome, expect.apart) == len(expect.apart), f"not apart: {', '.join(expect.apart)}"),
+        (_spread(outcome, expect.together) <= 1, f"not together: {', '.join(expect.together)}"),
         (overloaded is None or outcome.overloaded_seconds <= overloaded, "overloaded for too long"),
     )
     return [message for holds, message in checks if not holds]
+
+
+def _spread(outcome: Outcome, collections: Sequence[str]) -> int:
+    """On how many nodes these collections are."""
+    return len({node for name in collections for node in outcome.nodes_of[name]})

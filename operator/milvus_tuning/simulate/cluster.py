@@ -4,8 +4,9 @@
                  cost, then the newest, as the ReplicaSet controller does
     QueryNode    serves after its start time; CPU = its share of the rows of its replica x the cost of the searches,
                  at most its limit; what the limit cuts off waits in a backlog
-    QueryCoord   empties leaving nodes first, reloads what nobody serves, then evens out rows: one segment at a time,
-                 at the load speed, inside a replica
+    QueryCoord   empties leaving nodes first, reloads what nobody serves, then evens out rows as
+                 ScoreBased does, collection by collection, one segment at a time, at the load speed, in a replica;
+                 not while autoBalance is off
     SIGTERM      a leaving node goes when it is empty and its hand-over is done, or is killed at the end of its grace
 
 It is simple on purpose: every number of the decision has a cause here, and nothing more.
@@ -14,12 +15,14 @@ It is simple on purpose: every number of the decision has a cause here, and noth
 from __future__ import annotations
 
 import math
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass, field
 
 from milvus_tuning.simulate.scenario import GIB, ClusterModel
 
 MIB = 2**20
+GLOBAL_ROW_FACTOR = 0.1  # ScoreBased: rows of the collection on a node, plus so much of all rows on it
+LEAST_SCORE_GAP = 1.25  # in segments; below it the move would turn the gap round (reverseUnBalanceTolerationFactor 1.3)
 CPU_AVERAGE_SECONDS = 60.0  # the rate window of the CPU query
 MOST_BACKLOG_SECONDS = 30.0  # clients give up: more than this much work does not wait
 
@@ -70,6 +73,9 @@ class ModelCluster:
         self.node_seconds = 0.0
         self.nodes: list[ModelNode] = []
         self._created = 0
+        self.auto_balance = True
+        self.collection_of = [number for number, one in enumerate(model.loaded) for _ in range(one.segments)]
+        self._costs = _costs(model)
         self._budget_bytes: dict[str, float] = {}
         for _ in range(model.nodes):
             self._create(serves_at_seconds=0.0)
@@ -78,6 +84,7 @@ class ModelCluster:
             self._dealt([node.number for node in self.nodes if node.replica == replica])
             for replica in range(model.replicas)
         ]
+        self.first_placement = [list(held) for held in self.placement]
 
     # -- what others see and write ------------------------------------------------------------------------------------
 
@@ -101,6 +108,28 @@ class ModelCluster:
     def used_bytes(self, node: ModelNode) -> float:
         """Resident memory: the process and its segments."""
         return self.model.base_memory_gib * GIB + self.held_bytes(node)
+
+    def move(self, segment: int, source: str, destination: str) -> None:
+        """load_balance: Milvus moves the segment at once; ValueError where it would refuse."""
+        from_node, to_node = self.find(source), self.find(destination)
+        if from_node is None or to_node is None or from_node.replica != to_node.replica or to_node.leaving:
+            raise ValueError(f"{source} and {destination} are not two serving nodes of one replica")
+        if self.placement[from_node.replica][segment] != from_node.number:
+            raise ValueError(f"segment {segment} is not on {source}")
+        self.placement[from_node.replica][segment] = to_node.number
+
+    def move_back(self) -> None:
+        """Every segment back to where it was at the start."""
+        self.placement = [list(held) for held in self.first_placement]
+
+    def moved_segments(self) -> int:
+        """Segments that are not where they were at the start."""
+        pairs = zip(self.placement, self.first_placement, strict=True)
+        return sum(now != first for held, was in pairs for now, first in zip(held, was, strict=True))
+
+    def cost_of(self, collection: int) -> float:
+        """The part of the cost of all searches that this collection has."""
+        return math.fsum(cost for cost, at in zip(self._costs, self.collection_of, strict=True) if at == collection)
 
     # -- time ---------------------------------------------------------------------------------------------------------
 
@@ -141,7 +170,7 @@ class ModelCluster:
         )
 
     def _dealt(self, numbers: list[int]) -> list[int | None]:
-        return [numbers[segment % len(numbers)] for segment in range(self.model.segments)]
+        return [numbers[segment % len(numbers)] for segment in range(self.model.segment_count)]
 
     def _move_segments(self, seconds: float) -> None:
         """Every staying node loads at the load speed, as long as there is something for it."""
@@ -156,15 +185,25 @@ class ModelCluster:
     def _segment_for(self, node: ModelNode) -> int | None:
         """What this node loads next: what nobody serves, what a leaving node serves, what evens out."""
         held = self.placement[node.replica]
-        peers = [peer for peer in self.members() if peer.replica == node.replica]
-        sizes = {peer.number: held.count(peer.number) for peer in peers}
-        if sizes[node.number] > min(sizes.values()):
-            return None
+        peers = {peer.number for peer in self.members() if peer.replica == node.replica}
+        sizes = {number: held.count(number) for number in peers}
+        if sizes[node.number] == min(sizes.values()):
+            for segment, holder in enumerate(held):
+                if holder not in peers:
+                    return segment
+        return self._to_even_out(node.number, held, sizes) if self.auto_balance else None
+
+    def _to_even_out(self, to: int, held: list[int | None], sizes: dict[int, int]) -> int | None:
+        """The first segment that ScoreBased would move here."""
+        counts = Counter(zip(self.collection_of, held, strict=True))
         for segment, holder in enumerate(held):
-            if holder is None or holder not in sizes:
+            if holder is None or holder == to or holder not in sizes:
+                continue
+            collection = self.collection_of[segment]
+            gap = counts[collection, holder] - counts[collection, to]
+            if gap + GLOBAL_ROW_FACTOR * (sizes[holder] - sizes[to]) > LEAST_SCORE_GAP:
                 return segment
-        fullest = max(peers, key=lambda peer: (sizes[peer.number], peer.number))
-        return held.index(fullest.number) if sizes[fullest.number] - sizes[node.number] > 1 else None
+        return None
 
     def _let_go(self) -> None:
         for node in [node for node in self.nodes if node.leaving]:
@@ -181,7 +220,7 @@ class ModelCluster:
         for node in self.nodes:
             if not node.serves(self.now_seconds):
                 continue
-            share = len(self.segments_of(node)) / self.model.segments / self.model.replicas
+            share = math.fsum(self._costs[segment] for segment in self.segments_of(node)) / self.model.replicas
             arriving = seconds * cores * share * hot.get(node.pod, 1.0)
             work = node.backlog_core_seconds + arriving
             done = min(work, seconds * limit)
@@ -191,3 +230,9 @@ class ModelCluster:
             while len(node.cpu_samples) * seconds > CPU_AVERAGE_SECONDS:
                 node.cpu_samples.popleft()
         self.overloaded_seconds += seconds if overloaded else 0.0
+
+
+def _costs(model: ClusterModel) -> list[float]:
+    """What searching each segment costs, as a part of the whole."""
+    whole = math.fsum(collection.weight for collection in model.loaded)
+    return [one.weight / whole / one.segments for one in model.loaded for _ in range(one.segments)]

@@ -232,18 +232,40 @@ class ModelOperator:
 def perform(cluster: ModelCluster, step: Step, *, undo: bool) -> str:
     """The absolute write of a step on the model."""
     parameters = step.undo if undo else step.action
-    if step.kind is StepKind.SCALE_QUERY_NODES:
-        count = integer(parameters, "count")
-        if count is None:
-            raise ValueError(f"{step.kind} without a count")
-        cluster.desired_count = count
-        return f"{count} QueryNodes asked for"
-    if step.kind is not StepKind.DRAIN_QUERY_NODE:
-        raise ValueError(f"the model cluster has no {step.kind}")
-    node = cluster.find(str(parameters.get("pod")))
+    match step.kind:
+        case StepKind.SCALE_QUERY_NODES:
+            return _scale(cluster, integer(parameters, "count"))
+        case StepKind.DRAIN_QUERY_NODE:
+            return _mark(cluster, str(parameters.get("pod")), integer(parameters, "deletionCost"))
+        case StepKind.TAKE_PLACEMENT | StepKind.RETURN_PLACEMENT:
+            cluster.auto_balance = (step.kind is StepKind.RETURN_PLACEMENT) is not undo
+            return f"Milvus {'balances' if cluster.auto_balance else 'does not balance'}"
+        case StepKind.MOVE_SEGMENTS:
+            return _move(cluster, step, undo=undo)
+        case _:
+            raise ValueError(f"the model cluster has no {step.kind}")
+
+
+def _scale(cluster: ModelCluster, count: int | None) -> str:
+    if count is None:
+        raise ValueError("a size without a count")
+    cluster.desired_count = count
+    return f"{count} QueryNodes asked for"
+
+
+def _mark(cluster: ModelCluster, pod: str, cost: int | None) -> str:
+    node = cluster.find(pod)
     if node is not None:
-        node.deletion_cost = integer(parameters, "deletionCost")
-    return f"deletion cost {parameters.get('deletionCost')} on {parameters.get('pod')}"
+        node.deletion_cost = cost
+    return f"deletion cost {cost} on {pod}"
+
+
+def _move(cluster: ModelCluster, step: Step, *, undo: bool) -> str:
+    here, there = str(step.precondition["pod"]), str(step.action["pod"])
+    segments = [int(one) for one in str(step.action["segments"]).split()]
+    for segment in segments:
+        cluster.move(segment, there if undo else here, here if undo else there)
+    return f"{len(segments)} segments moved"
 
 
 def outcomes(record: Record) -> tuple[Reason, ...]:

@@ -26,14 +26,23 @@ class ScenarioModel(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class ModelCollection(ScenarioModel):
+    """A collection of the model cluster. weight is its part of what all searches cost, beside those of the others."""
+
+    name: str
+    segments: int = 1
+    weight: float = 1.0
+
+
 class ClusterModel(ScenarioModel):
-    """The model cluster at the start."""
+    """The model cluster at the start. Without `collections` it has one, "model", of `segments`."""
 
     nodes: int = 2
     cpu_cores: float = 2.0
     memory_gib: float = 8.0
     base_memory_gib: float = 0.5
     segments: int = 24
+    collections: tuple[ModelCollection, ...] = ()
     segment_rows: int = 100_000
     segment_mib: float = 64.0
     replicas: int = 1
@@ -42,6 +51,16 @@ class ClusterModel(ScenarioModel):
     start_seconds: float = Field(default=40.0, description="From the pod's creation until it serves.")
     handover_seconds: float = Field(default=18.0, description="Least time of a drain; measured on 2.3.5.")
     load_mib_per_second: float = 64.0
+
+    @property
+    def loaded(self) -> tuple[ModelCollection, ...]:
+        """The collections; those without a list are one."""
+        return self.collections or (ModelCollection(name="model", segments=self.segments),)
+
+    @property
+    def segment_count(self) -> int:
+        """Segments of all collections."""
+        return sum(collection.segments for collection in self.loaded)
 
 
 class LoadPoint(ScenarioModel):
@@ -69,6 +88,7 @@ class FaultKind(enum.StrEnum):
     CANCEL = "Cancel"
     SLOW = "Slow"  # searches take `factor` times as long, whatever the load
     FOREIGN_SCALE = "ForeignScale"  # somebody sets the replica count to `number` at from_seconds
+    MOVE_BACK = "MoveBack"  # somebody moves every segment back to where it was at the start, at from_seconds
 
 
 class Fault(ScenarioModel):
@@ -97,6 +117,10 @@ class Expectation(ScenarioModel):
     seen_reasons: tuple[Reason, ...] = ()
     forbidden_reasons: tuple[Reason, ...] = ()
     steady_tail_seconds: float = Field(default=600.0, description="No operation runs in the last so many seconds.")
+    moved_segments: int | None = Field(default=None, description="Segments that are not where they were at the start.")
+    apart: tuple[str, ...] = Field(default=(), description="Collections of one segment, on a node each.")
+    balances: bool = Field(default=True, description="Whether Milvus's balancer is on at the end.")
+    together: tuple[str, ...] = Field(default=(), description="Collections of one segment, on one node.")
     most_imbalance_percent: float = Field(default=25.0, description="Rows on the fullest node above the mean.")
     most_unserved_seconds: float = Field(default=0.0, description="Time with a segment that no node serves.")
     most_overloaded_seconds: float | None = Field(default=None, description="Time with more load than CPU.")

@@ -6,12 +6,15 @@ import math
 from datetime import UTC, datetime, timedelta
 
 from milvus_tuning.api import MilvusTuningSpec, Verification
+from milvus_tuning.catalogue import normalised
 from milvus_tuning.plan import Measurement
 from milvus_tuning.simulate.cluster import ModelCluster, ModelNode
 from milvus_tuning.simulate.scenario import GIB, FaultKind, Scenario
 from milvus_tuning.snapshot import (
     MISSING,
     Collection,
+    CollectionShape,
+    EtcdSetting,
     Freeze,
     FreezeReason,
     Problem,
@@ -29,6 +32,7 @@ from milvus_tuning.snapshot import (
 START = datetime(2026, 1, 5, tzinfo=UTC)
 SCRAPE_AGE_SECONDS = 5.0
 COLLECTION_ID = 100
+SHAPE = CollectionShape(dimension=128, vector_bytes=512, index_type="FLAT")
 _BASE_LATENCY_MILLISECONDS = 20.0
 _SEARCHES_PER_CORE_MINUTE = 600  # each costs a tenth of a core second
 _NAMESPACE, _DEPLOYMENT = "model", "model-milvus-querynode"
@@ -48,10 +52,13 @@ def take_snapshot(cluster: ModelCluster, scenario: Scenario) -> Snapshot:
         workload=_workload(cluster, scenario),
         milvus_version=None if down else cluster.model.version,
         query_nodes=tuple(_node(node, cluster, scenario) for node in cluster.nodes),
-        collections=() if down else (Collection(collection_id=COLLECTION_ID, name="model"),),
+        collections=() if down else _collections(cluster, scenario),
         replicas=() if down else _replicas(cluster),
         segments=() if down else _segments(cluster),
         traffic=_traffic(cluster, scenario),
+        settings=_settings(cluster),
+        settings_readable=not down,
+        etcd_root_path=None if down else "by-dev",
         freezes=_freezes(scenario, at),
         problems=_problems(scenario, at),
     )
@@ -111,23 +118,51 @@ class _Samples:
         return MISSING if self._gone or value is None else Sample(value=value, age_seconds=self._age_seconds)
 
 
+def _settings(cluster: ModelCluster) -> dict[str, EtcdSetting]:
+    """What is stored in Milvus's etcd: autoBalance while it is held off."""
+    key = normalised("queryCoord.autoBalance")
+    held_off = EtcdSetting(key=key, value="false", spellings=(key,), revision=1, leased=True)
+    return {} if cluster.auto_balance else {key: held_off}
+
+
+def _collections(cluster: ModelCluster, scenario: Scenario) -> tuple[Collection, ...]:
+    """A search reads every row of its collection: what it costs goes with the segments."""
+    gone = scenario.active(FaultKind.PROMETHEUS_DOWN, cluster.now_seconds)
+    cores, count = scenario.cores(cluster.now_seconds), cluster.model.segment_count
+    rates = [
+        cores * cluster.cost_of(number) * _SEARCHES_PER_CORE_MINUTE / 60 * count / one.segments
+        for number, one in enumerate(cluster.model.loaded)
+    ]
+    return tuple(
+        Collection(
+            collection_id=COLLECTION_ID + number,
+            name=one.name,
+            searches_per_second=MISSING if gone else Sample(value=rate, age_seconds=SCRAPE_AGE_SECONDS),
+            shape=SHAPE,
+        )
+        for number, (one, rate) in enumerate(zip(cluster.model.loaded, rates, strict=True))
+    )
+
+
 def _replicas(cluster: ModelCluster) -> tuple[Replica, ...]:
     serving = [node for node in cluster.nodes if node.serves(cluster.now_seconds)]
     replicas = []
     for number in range(cluster.model.replicas):
         ids = tuple(node.number for node in serving if node.replica == number)
-        leaders = (("channel-0", ids[0]),) if ids else ()
-        replicas.append(Replica(replica_id=number + 1, collection_id=COLLECTION_ID, node_ids=ids, leaders=leaders))
+        for at in range(len(cluster.model.loaded)):
+            leaders = ((f"channel-{at}", ids[at % len(ids)]),) if ids else ()
+            key = number + 1 + 100 * at
+            replicas.append(Replica(replica_id=key, collection_id=COLLECTION_ID + at, node_ids=ids, leaders=leaders))
     return tuple(replicas)
 
 
 def _segments(cluster: ModelCluster) -> tuple[Segment, ...]:
     """Segments that somebody serves; Milvus does not list the others."""
-    held = [[copy[segment] for copy in cluster.placement] for segment in range(cluster.model.segments)]
+    held = [[copy[segment] for copy in cluster.placement] for segment in range(cluster.model.segment_count)]
     return tuple(
         Segment(
             segment_id=segment,
-            collection_id=COLLECTION_ID,
+            collection_id=COLLECTION_ID + cluster.collection_of[segment],
             rows=cluster.model.segment_rows,
             node_ids=tuple(holder for holder in holders if holder is not None),
         )
