@@ -11,9 +11,11 @@ from collections.abc import Mapping
 
 from milvus_tuning.apply.config import connected, hand_back, read_key, set_config
 from milvus_tuning.apply.context import ApplyContext, PreconditionChanged, etcd_errors
+from milvus_tuning.apply.moves import move_segments
 from milvus_tuning.apply.placement import move_placement, renew_placement_lease
 from milvus_tuning.apply.pods import mark_pod
 from milvus_tuning.apply.release import release_replicas
+from milvus_tuning.apply.replica_number import set_replica_number
 from milvus_tuning.apply.scale import scale_query_nodes
 from milvus_tuning.clients.handback import read_records
 from milvus_tuning.plan import Step, StepKind
@@ -41,6 +43,10 @@ def perform(step: Step, *, undo: bool, context: ApplyContext) -> str:
             return set_config(step, undo=undo, context=context)
         case StepKind.TAKE_PLACEMENT | StepKind.RETURN_PLACEMENT:
             return move_placement(step, undo=undo, context=context)
+        case StepKind.MOVE_SEGMENTS:
+            return move_segments(step, undo=undo, context=context)
+        case StepKind.SET_REPLICA_NUMBER:
+            return set_replica_number(step, undo=undo, context=context)
 
 
 def read_hand_back(context: ApplyContext) -> Mapping[str, OwnedKey]:

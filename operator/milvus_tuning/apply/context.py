@@ -10,7 +10,7 @@ import urllib3
 from kubernetes.client import ApiClient, ApiException
 
 from milvus_tuning.clients.etcd import EtcdClient, EtcdError, EtcdFailure
-from milvus_tuning.clients.milvus import MilvusClient
+from milvus_tuning.clients.milvus import MilvusClient, MilvusError, MilvusFailure
 from milvus_tuning.errors import ApplyError
 from milvus_tuning.plan import Parameters
 from milvus_tuning.snapshot import QueryNode, Workload
@@ -88,6 +88,22 @@ def etcd_errors(what: str) -> Iterator[None]:
         yield
     except EtcdError as error:
         raise ApplyError(f"{what}: {error}", retryable=error.failure is EtcdFailure.UNREACHABLE) from error
+
+
+def connected_milvus(context: ApplyContext) -> MilvusClient:
+    """Milvus's proxy; ApplyError where it cannot be reached."""
+    if context.milvus is None:
+        raise ApplyError("Milvus is not connected: nothing can be asked of it", retryable=True)
+    return context.milvus
+
+
+@contextmanager
+def milvus_errors(what: str) -> Iterator[None]:
+    """Turn trouble with Milvus into an ApplyError that says what was tried; what Milvus refuses is not tried again."""
+    try:
+        yield
+    except MilvusError as error:
+        raise ApplyError(f"{what}: {error}", retryable=error.failure is MilvusFailure.UNREACHABLE) from error
 
 
 def _reply(error: ApiException) -> str:

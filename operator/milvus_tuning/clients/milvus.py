@@ -217,9 +217,7 @@ class MilvusClient:
         """Close the connection."""
         self._channel.close()
 
-    def _call(
-        self, method: str, request: object, *, database: str = "", timeout_seconds: float | None = None
-    ) -> Any:  # noqa: ANN401
+    def _call(self, method: str, request: object, *, database: str = "", timeout_seconds: float | None = None) -> Any:  # noqa: ANN401
         call: Callable[..., Any] = getattr(self._stub, method)
         metadata = (*self._credentials, *((("dbname", database),) if database else ()))
         try:

@@ -242,7 +242,7 @@ def _placement(wish: _Wish, stored: EtcdSetting | None, view: _View) -> _Outcome
     if wish.desired == "true":
         return _placement_of_milvus(wish, stored, view)
     if stored is None:
-        return _applying(wish, stored, view, _take_placement())
+        return _applying(wish, stored, view, take_placement())
     owned = view.owned.get(wish.key)
     if owned is not None and stored.leased and owned.written == stored.value:
         return _Outcome(status=wish.status(SettingState.EFFECTIVE, wish.lever.evidence, stored), key=wish.key)
@@ -281,7 +281,8 @@ def _set_config(key: str, stored: EtcdSetting | None, value: str | None) -> Step
     return Step(kind=StepKind.SET_CONFIG, precondition=before, action=after, verification=after, undo=before)
 
 
-def _take_placement() -> Step:
+def take_placement() -> Step:
+    """Hold Milvus's balancer off, under a lease; what was not there before goes when it is taken back."""
     absent, ours = {"key": PLACEMENT_KEY, "value": None}, {"key": PLACEMENT_KEY, "value": "false"}
     return Step(
         kind=StepKind.TAKE_PLACEMENT,

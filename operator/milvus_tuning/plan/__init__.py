@@ -45,6 +45,7 @@ from milvus_tuning.plan.steps import (
     StepKind,
     StepRecord,
     StepState,
+    segment_ids,
 )
 from milvus_tuning.plan.verdicts import (
     Verdict,
@@ -76,4 +77,5 @@ __all__ = [
     "StepState",
     "Verdict",
     "Vote",
+    "segment_ids",
 ]

@@ -55,8 +55,17 @@ class Step:
     undo: Parameters
 
 
+def segment_ids(parameters: Parameters) -> tuple[int, ...]:
+    """The ids in the `segments` of a part of a MoveSegments step. Raises ValueError where they are no numbers."""
+    return tuple(int(word) for word in str(parameters.get("segments") or "").split())
+
+
 class StepState(enum.StrEnum):
-    """How far a step is. Intended is written before the outside call, Applied after it, Done once verified."""
+    """How far a step is. Intended is written before the outside call, Applied after it, Done once verified.
+
+    Skipped ends the operation: what was done is taken back. LeftOut is a move that was not begun, while those before it
+    stay: they are good without it.
+    """
 
     PENDING = "Pending"
     INTENDED = "Intended"
@@ -66,6 +75,7 @@ class StepState(enum.StrEnum):
     UNDOING = "Undoing"
     UNDONE = "Undone"
     SKIPPED = "Skipped"
+    LEFT_OUT = "LeftOut"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

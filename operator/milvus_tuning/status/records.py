@@ -23,6 +23,7 @@ INTEGER_PARAMETERS = frozenset(
         "deletionCost",
         "leaseSeconds",
         "leastRows",
+        "settleSeconds",
     }
 )
 TEXT_LENGTH = 2048  # of `api.Text`
