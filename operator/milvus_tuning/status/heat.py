@@ -8,7 +8,7 @@ greater number, at least one thousandth of a core; 5 points for percentages. Wor
     0.1249 -> 0.1251 cores   120 -> 130 thousandths, 10 are within a tenth of 130     not material
     0.12   -> 0.15   cores   120 -> 150 thousandths, 30 are more than a tenth of 150  material
 
-A row that comes or goes at the end of a list is compared with the coldest row of the list that it is not in.
+A row that comes or goes at the cold end of a list that is full is compared with the coldest row that is there instead.
 What is not material is written along with the next write, a minute later at most.
 """
 
@@ -22,6 +22,8 @@ from milvus_tuning.api import HeatStatus, HotCollection, HotSegment, MilvusTunin
 from milvus_tuning.snapshot import Collection, Snapshot
 
 MOST_ROWS = 20  # of the lists in `api.HeatStatus`, and of status.pingPong
+FULL = (MOST_ROWS, 10, 5)
+"""How long a list is that was cut; the shorter ones in an object that would be too large."""
 MOST_GAPS = 5
 GAP_LENGTH = 200
 NAME_LENGTH = 255  # proxy.maxNameLength of Milvus
@@ -182,7 +184,7 @@ def fitted(status: MilvusTuningStatus, *, largest_bytes: int = LARGEST_STATUS_BY
     The rows go from the cold end, all lists alike: 20, 10, 5, none. What else is in a status has bounds of its own.
     """
     found = status
-    for rows in (MOST_ROWS // 2, MOST_ROWS // 4, 0):
+    for rows in (*FULL[1:], 0):
         if len(found.model_dump_json(by_alias=True, exclude_none=True).encode()) <= largest_bytes:
             return found
         found = _shortened(status, rows)
@@ -305,7 +307,7 @@ def _segment_cores(heat: HeatStatus) -> Mapping[tuple[str, str], int]:
 
 
 def _cores_have_moved(before: Mapping[tuple[str, str], int], after: Mapping[tuple[str, str], int]) -> bool:
-    floors = [min(rows.values(), default=None) for rows in (before, after)]
+    floors = [min(rows.values(), default=None) if len(rows) in FULL else None for rows in (before, after)]
     return any(_row_has_moved(before.get(key, floors[0]), after.get(key, floors[1])) for key in before.keys() | after)
 
 
