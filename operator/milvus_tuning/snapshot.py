@@ -139,7 +139,11 @@ class Collection:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NodeSearches:
-    """Searches per second of one collection that one QueryNode carries out (from Milvus 2.4; before, nobody tells)."""
+    """Searches per second of one collection that one QueryNode carries out (from Milvus 2.4; before, nobody tells).
+
+    As the QueryNode counts: one for each search and shard with segments there, one more where a shard leader's own
+    growing segments are searched. So these are for comparing QueryNodes, not for adding up to what clients send.
+    """
 
     node_id: int
     collection_id: int
@@ -280,7 +284,7 @@ class Snapshot:
     collections: tuple[Collection, ...] = ()
     replicas: tuple[Replica, ...] = ()
     segments: tuple[Segment, ...] = ()
-    placement_coverage: float = 1.0  # share of the loaded collections whose replicas and segments were read
+    placement_coverage: float = 1.0  # share of the loaded collections whose replicas and segments are known and recent
     node_searches: tuple[NodeSearches, ...] = ()
     resource_groups: tuple[ResourceGroup, ...] = ()
     traffic: Traffic = field(default_factory=Traffic)

@@ -34,6 +34,8 @@ _NOT_LOADED = 101  # merr.ErrCollectionNotLoaded
 _COLLECTION_NOT_FOUND = 100  # merr.ErrCollectionNotFound
 _REPLICA_NOT_FOUND = 400  # merr.ErrReplicaNotFound: what 2.3.5 says of a collection that was released
 _INDEX_NOT_FOUND = 700  # merr.ErrIndexNotFound: what DescribeIndex says of a collection without an index
+# Of the time of a call, for what a pass can do without: silence of another component must not cost the placement.
+_SHORT_SHARE = 1 / 8
 _OPTIONS = (
     ("grpc.max_receive_message_length", LARGEST_REPLY_BYTES),
     ("grpc.initial_reconnect_backoff_ms", 500),
@@ -137,13 +139,13 @@ class MilvusClient:
     def collection(self, database: str, collection: str) -> milvus_pb2.DescribeCollectionResponse:
         """The description of a collection, with its schema."""
         request = milvus_pb2.DescribeCollectionRequest(db_name=database, collection_name=collection)
-        return self._call("DescribeCollection", request, database=database)
+        return self._short_call("DescribeCollection", request, database=database)
 
     def indexes(self, database: str, collection: str) -> list[milvus_pb2.IndexDescription]:
         """The IndexDescription messages of a collection; none where no field has an index."""
         request = milvus_pb2.DescribeIndexRequest(db_name=database, collection_name=collection)
         try:
-            return list(self._call("DescribeIndex", request, database=database).index_descriptions)
+            return list(self._short_call("DescribeIndex", request, database=database).index_descriptions)
         except MilvusError as error:
             if error.failure is MilvusFailure.NO_INDEX:
                 return []
@@ -151,12 +153,13 @@ class MilvusClient:
 
     def resource_groups(self) -> tuple[str, ...]:
         """The names of all resource groups, in order."""
-        return tuple(sorted(self._call("ListResourceGroups", milvus_pb2.ListResourceGroupsRequest()).resource_groups))
+        answer = self._short_call("ListResourceGroups", milvus_pb2.ListResourceGroupsRequest())
+        return tuple(sorted(answer.resource_groups))
 
     def resource_group(self, name: str) -> milvus_pb2.ResourceGroup:
         """The ResourceGroup message of a group; it names its nodes from 2.4."""
         request = milvus_pb2.DescribeResourceGroupRequest(resource_group=name)
-        return self._call("DescribeResourceGroup", request).resource_group
+        return self._short_call("DescribeResourceGroup", request).resource_group
 
     def nodes(self) -> tuple[MilvusNode, ...]:
         """Every process that answers the coordinators, from system_info; at most SYSTEM_INFO_REST_SECONDS old.
@@ -228,6 +231,9 @@ class MilvusClient:
             raise MilvusError(f"{self._where(method)} was cut off: {error}", MilvusFailure.UNREACHABLE) from error
         self._check(method, answer if isinstance(answer, common_pb2.Status) else answer.status)
         return answer
+
+    def _short_call(self, method: str, request: object, *, database: str = "") -> Any:  # noqa: ANN401
+        return self._call(method, request, database=database, timeout_seconds=self._timeout_seconds * _SHORT_SHARE)
 
     def _check(self, method: str, status: common_pb2.Status) -> None:
         """Raise what the status of a reply says; code is the newer field, error_code the one of 2.2 and before."""

@@ -102,7 +102,7 @@ def _milvus(snapshot: Snapshot) -> list[Check]:
     text = f"{snapshot.milvus_version}, {len(snapshot.collections)} collections loaded"
     checks = [ok("milvus", f"{text}, {len(snapshot.segments)} segments")]
     if snapshot.placement_coverage < 1:
-        share = f"the placement of {snapshot.placement_coverage:.0%} of the collections was read in one pass"
+        share = f"the placement of {snapshot.placement_coverage:.0%} of the collections is known and recent"
         checks.append(warning("placement", share, "nothing is scaled in without the whole placement"))
     return checks
 

@@ -21,6 +21,7 @@ EMPTY_IS_FINE: Final = frozenset(
         queries.P99,
         queries.MEAN_LATENCY,
         queries.LATENCY_BUCKETS,
+        queries.NODE_COLLECTION_SEARCHES,
         queries.QUOTA_STATES,
         queries.INDEX_BUILDS,
         queries.COMPACTIONS,

@@ -28,8 +28,10 @@ from milvus_tuning.observe.assemble import Readings, assemble
 from milvus_tuning.observe.effect import measure_effect, question_of, unmeasured
 from milvus_tuning.observe.etcd import EtcdFacts, read_etcd
 from milvus_tuning.observe.kube import observe_target
+from milvus_tuning.observe.memory import ClusterMemory, Memories
 from milvus_tuning.observe.milvus import MilvusFacts, read_milvus
 from milvus_tuning.observe.prometheus import Measurements, measure
+from milvus_tuning.observe.shapes import shapes_are_needed
 from milvus_tuning.observe.target import Target, TargetUnusable
 from milvus_tuning.plan import Measurement
 from milvus_tuning.settings import Settings
@@ -55,6 +57,7 @@ class Observer:
         self._budget_seconds = settings.request_timeout_seconds
         self._sources = ThreadPoolExecutor(SOURCE_THREADS, thread_name_prefix="observe")
         self._queries = ThreadPoolExecutor(QUERY_THREADS, thread_name_prefix="query")
+        self._memories = Memories()
         self._lock = threading.Lock()
         self._latest: dict[tuple[str, str], tuple[MilvusTuningSpec, ClusterConnections, Target]] = {}
 
@@ -67,7 +70,11 @@ class Observer:
             target = observe_target(self._reader, namespace, spec.target_ref)
         except TargetUnusable as unusable:
             return Snapshot(taken_at=now, problems=(unusable.problem,))
-        return assemble(self._read(target, self._connect(namespace, spec, target), spec), now)
+        connections = self._connect(namespace, spec, target)
+        memory = self._memories.of(_key(namespace, spec), connections.milvus)
+        snapshot = assemble(self._read(target, connections, spec, memory), now)
+        memory.note_searches(snapshot.collections)
+        return snapshot
 
     def connections(self, namespace: str, spec: MilvusTuningSpec) -> ClusterConnections:
         """The connections that the last observation of this target used; made now where there was none.
@@ -137,10 +144,12 @@ class Observer:
             self._latest[_key(namespace, spec)] = (spec, made, target)
         return made
 
-    def _read(self, target: Target, connections: ClusterConnections, spec: MilvusTuningSpec) -> Readings:
+    def _read(
+        self, target: Target, connections: ClusterConnections, spec: MilvusTuningSpec, memory: ClusterMemory
+    ) -> Readings:
         deadline = time.monotonic() + self._budget_seconds
         pending = (
-            self._sources.submit(self._read_milvus, connections),
+            self._sources.submit(self._read_milvus, connections, spec, memory),
             self._sources.submit(self._measure, target, connections, spec),
             self._sources.submit(_read_etcd, target, connections),
         )
@@ -150,10 +159,13 @@ class Observer:
         said = self._said_by_pod(target, metrics)
         return Readings(target=target, milvus=milvus, metrics=metrics, etcd=etcd, said_by_pod=said)
 
-    def _read_milvus(self, connections: ClusterConnections) -> MilvusFacts:
-        if isinstance(connections.milvus, MilvusClient):
-            return read_milvus(connections.milvus, budget_seconds=self._budget_seconds * 0.8)
-        return MilvusFacts(problems=(connections.milvus,))
+    def _read_milvus(
+        self, connections: ClusterConnections, spec: MilvusTuningSpec, memory: ClusterMemory
+    ) -> MilvusFacts:
+        client, budget_seconds = connections.milvus, self._budget_seconds * 0.8
+        if isinstance(client, MilvusClient):
+            return read_milvus(client, memory, budget_seconds=budget_seconds, shapes=shapes_are_needed(spec))
+        return MilvusFacts(problems=(client,))
 
     def _measure(self, target: Target, connections: ClusterConnections, spec: MilvusTuningSpec) -> Measurements:
         declared = spec.connections.prometheus if spec.connections else None

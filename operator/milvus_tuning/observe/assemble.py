@@ -14,7 +14,7 @@ from milvus_tuning.observe.identity import identity_problems, node_ids_by_pod
 from milvus_tuning.observe.milvus import MilvusFacts, query_nodes
 from milvus_tuning.observe.prometheus import Measurements, NodeMeasures
 from milvus_tuning.observe.target import Target
-from milvus_tuning.snapshot import Collection, Problem, QueryNode, Snapshot
+from milvus_tuning.snapshot import Collection, NodeSearches, Problem, QueryNode, Snapshot
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,6 +33,7 @@ def assemble(readings: Readings, taken_at: datetime) -> Snapshot:
     """The snapshot of one pass."""
     target, milvus = readings.target, readings.milvus
     nodes = registered_nodes(milvus, readings.etcd)
+    ids = node_ids_by_pod(target.query_nodes, nodes, readings.said_by_pod)
     unknown = identity_problems(target.query_nodes, nodes, readings.said_by_pod) if milvus.nodes is not None else ()
     return Snapshot(
         taken_at=taken_at,
@@ -40,11 +41,13 @@ def assemble(readings: Readings, taken_at: datetime) -> Snapshot:
             target.workload, serving_count=None if milvus.nodes is None else _serving_count(target, nodes)
         ),
         milvus_version=milvus.version,
-        query_nodes=_query_nodes(readings, nodes),
+        query_nodes=_query_nodes(readings, nodes, ids),
         collections=_collections(readings),
         replicas=milvus.replicas,
         segments=milvus.segments,
         placement_coverage=milvus.coverage,
+        node_searches=_node_searches(readings, ids),
+        resource_groups=milvus.resource_groups,
         traffic=readings.metrics.traffic,
         settings=readings.etcd.settings,
         settings_readable=readings.etcd.root_path is not None,
@@ -85,8 +88,7 @@ def _serving_count(target: Target, nodes: tuple[MilvusNode, ...]) -> int:
     return len({node.ip for node in nodes} & staying)
 
 
-def _query_nodes(readings: Readings, nodes: tuple[MilvusNode, ...]) -> tuple[QueryNode, ...]:
-    ids = node_ids_by_pod(readings.target.query_nodes, nodes, readings.said_by_pod)
+def _query_nodes(readings: Readings, nodes: tuple[MilvusNode, ...], ids: Mapping[str, int]) -> tuple[QueryNode, ...]:
     cores = {node.node_id: node.cpu_core_count for node in nodes}
     return tuple(
         _measured(pod, ids.get(pod.pod), readings.metrics.nodes.get(pod.pod, NodeMeasures()), cores)
@@ -121,3 +123,14 @@ def _collections(readings: Readings) -> tuple[Collection, ...]:
         )
         for collection in found
     )
+
+
+def _node_searches(readings: Readings, ids: Mapping[str, int]) -> tuple[NodeSearches, ...]:
+    """Those of pods whose Milvus node is known and of collections that are loaded, in the order of both ids."""
+    loaded = {collection.collection_id for collection in readings.milvus.collections}
+    found = (
+        NodeSearches(node_id=ids[pod], collection_id=collection_id, searches_per_second=sample)
+        for (pod, collection_id), sample in readings.metrics.node_searches.items()
+        if pod in ids and collection_id in loaded
+    )
+    return tuple(sorted(found, key=lambda one: (one.node_id, one.collection_id)))

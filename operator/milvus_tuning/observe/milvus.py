@@ -1,8 +1,8 @@
 """What Milvus says about itself: version, processes, loaded collections, replicas, and where each segment is.
 
 Placement is what the QueryNodes report through the API (GetQuerySegmentInfo), never a gauge: on 2.3.5
-`milvus_querynode_segment_num` is 1 whatever the true count. Two calls per collection, within a budget per pass; what
-was left out shows as coverage below 1.
+`milvus_querynode_segment_num` is 1 whatever the true count. Two calls per collection, within a budget per pass; with
+very many collections they are read in turn (`placement_cache`), and what is not known shows as coverage below 1.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from pymilvus.grpc_gen import milvus_pb2
+from pymilvus.grpc_gen import common_pb2, milvus_pb2
 
 from milvus_tuning.catalogue import ServerVersion, parse_version
 from milvus_tuning.clients.milvus import (
@@ -23,6 +23,10 @@ from milvus_tuning.clients.milvus import (
     MilvusFailure,
     MilvusNode,
 )
+from milvus_tuning.observe.memory import ClusterMemory
+from milvus_tuning.observe.placement_cache import Placement
+from milvus_tuning.observe.resource_groups import read_resource_groups
+from milvus_tuning.observe.shapes import with_shapes
 from milvus_tuning.snapshot import (
     Collection,
     Freeze,
@@ -30,16 +34,18 @@ from milvus_tuning.snapshot import (
     Problem,
     ProblemKind,
     Replica,
+    ResourceGroup,
     Segment,
     SegmentState,
 )
 
-MOST_COLLECTIONS_PER_PASS: Final = 200
 MOST_DATABASES_PER_PASS: Final = 64  # Milvus's own default limit, rootCoord.maxDatabaseNum
 OLDEST_VERSION: Final = ServerVersion(2, 3, 0)
 DEFAULT_DATABASE: Final = "default"
 FULLY_LOADED_PERCENT: Final = 100
 _GROWING: Final = 2  # common.proto, SegmentState
+_PLACEMENT_SHARE: Final = 0.75  # of the budget, where shapes are asked for too
+_SILENT: Final = frozenset({MilvusFailure.UNREACHABLE, MilvusFailure.CREDENTIALS_REJECTED})
 _PROBLEMS: Final = {
     MilvusFailure.CREDENTIALS_REJECTED: ProblemKind.MILVUS_CREDENTIALS_REJECTED,
     MilvusFailure.PERMISSION_DENIED: ProblemKind.PERMISSION_DENIED,
@@ -49,29 +55,33 @@ _PROBLEMS: Final = {
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MilvusFacts:
     """One reading. nodes is None where system_info could not be read; coverage is the share of the loaded collections
-    whose replicas and segments were read."""
+    whose replicas and segments are known, and young enough to count (`placement_cache`)."""
 
     version: str | None = None
     nodes: tuple[MilvusNode, ...] | None = None
     collections: tuple[Collection, ...] = ()
     replicas: tuple[Replica, ...] = ()
     segments: tuple[Segment, ...] = ()
+    resource_groups: tuple[ResourceGroup, ...] = ()
     coverage: float = 0.0
     freezes: tuple[Freeze, ...] = ()
     problems: tuple[Problem, ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Placement:
-    replicas: tuple[Replica, ...]
-    segments: tuple[Segment, ...]
-
-
 def read_milvus(
-    client: MilvusClient, *, budget_seconds: float, monotonic: Callable[[], float] = time.monotonic
+    client: MilvusClient,
+    memory: ClusterMemory,
+    *,
+    budget_seconds: float,
+    shapes: bool = False,
+    monotonic: Callable[[], float] = time.monotonic,
 ) -> MilvusFacts:
-    """Read everything within the budget; never raises for what Milvus does."""
+    """Read everything within the budget, with the shapes of the collections where asked to; never raises for Milvus.
+
+    memory is what the passes before read through the same connection.
+    """
     deadline = monotonic() + budget_seconds
+    placed_by = monotonic() + budget_seconds * (_PLACEMENT_SHARE if shapes else 1.0)
     try:
         version = client.version()
         facts = MilvusFacts(version=version, nodes=client.nodes(), problems=_version_problems(client, version))
@@ -79,7 +89,13 @@ def read_milvus(
     except MilvusError as error:
         return MilvusFacts(problems=(problem_of(error),))
     facts = replace(facts, collections=tuple(collections), freezes=_loading_freezes(collections))
-    return _with_placement(client, facts, lambda: monotonic() < deadline)
+    facts = _with_placement(client, facts, memory, deadline=placed_by, monotonic=monotonic)
+    groups = read_resource_groups(client, facts.replicas, lambda: monotonic() < deadline)
+    facts = replace(facts, resource_groups=groups)
+    if not shapes:
+        return facts
+    shaped = with_shapes(client, collections, memory.shapes, memory.searches, deadline=deadline, monotonic=monotonic)
+    return replace(facts, collections=shaped)
 
 
 def problem_of(error: MilvusError) -> Problem:
@@ -128,36 +144,54 @@ def _loading_freezes(collections: list[Collection]) -> tuple[Freeze, ...]:
     return (Freeze(reason=FreezeReason.LOADING, message=f"{len(loading)} collections are being loaded: {named}"),)
 
 
-def _with_placement(client: MilvusClient, facts: MilvusFacts, time_is_left: Callable[[], bool]) -> MilvusFacts:
-    """The same facts with replicas and segments of as many collections as the budget allows."""
-    read: list[_Placement] = []
-    problems = list(facts.problems)
-    for collection in facts.collections[:MOST_COLLECTIONS_PER_PASS]:
-        if not time_is_left():
+def _with_placement(
+    client: MilvusClient,
+    facts: MilvusFacts,
+    memory: ClusterMemory,
+    *,
+    deadline: float,
+    monotonic: Callable[[], float],
+) -> MilvusFacts:
+    """The same facts with what is known of replicas and segments, after reading anew what is due by the deadline.
+
+    A call that Milvus refuses costs its collection; a Milvus that does not answer is asked no more in this pass.
+    """
+    cache, problems = memory.placement, list[Problem]()
+    for collection in cache.due(facts.collections, memory.searches):
+        now = monotonic()
+        if now >= deadline:
             break
+        cache.tried(collection, now)
         try:
-            read.append(_placement(client, collection))
+            cache.keep(collection, _placement(client, collection), now)
         except MilvusError as error:
             if error.failure is MilvusFailure.NOT_LOADED:  # released meanwhile
-                read.append(_Placement(replicas=(), segments=()))
+                cache.keep(collection, Placement(), now)
                 continue
             problems.append(problem_of(error))
-            break
+            if error.failure in _SILENT:
+                break
+    known = cache.known(facts.collections, monotonic())
     return replace(
         facts,
-        replicas=tuple(replica for placement in read for replica in placement.replicas),
-        segments=tuple(segment for placement in read for segment in placement.segments),
-        coverage=len(read) / len(facts.collections) if facts.collections else 1.0,
-        problems=tuple(problems),
+        replicas=known.replicas,
+        segments=known.segments,
+        coverage=known.coverage,
+        problems=(*facts.problems, *problems[:1]),
     )
 
 
-def _placement(client: MilvusClient, collection: Collection) -> _Placement:
+def _placement(client: MilvusClient, collection: Collection) -> Placement:
+    """The sealed and growing segments of a collection and its replicas.
+
+    Segments of level L0 (from 2.4) hold deletes only, live with the shard leader and cannot be moved: they are none.
+    """
     replicas = client.replicas(collection.database, collection.collection_id)
-    segments = client.segments(collection.database, collection.name)
-    return _Placement(
+    found = client.segments(collection.database, collection.name)
+    segments = (_segment(info) for info in found if info.level != common_pb2.L0)
+    return Placement(
         replicas=tuple(sorted(map(_replica, replicas), key=lambda replica: replica.replica_id)),
-        segments=tuple(sorted(map(_segment, segments), key=lambda segment: segment.segment_id)),
+        segments=tuple(sorted(segments, key=lambda segment: segment.segment_id)),
     )
 
 
@@ -179,4 +213,6 @@ def _segment(info: milvus_pb2.QuerySegmentInfo) -> Segment:
         rows=info.num_rows,
         node_ids=tuple(sorted(set(info.nodeIds))),
         state=SegmentState.GROWING if info.state == _GROWING else SegmentState.SEALED,
+        partition_id=info.partitionID or None,
+        memory_bytes=info.mem_size or None,
     )

@@ -40,11 +40,13 @@ class NodeMeasures:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Measurements:
-    """All numbers of one pass. collections is by (database or None where the series does not tell, name)."""
+    """All numbers of one pass. collections is by (database or None where the series does not tell, name);
+    node_searches is by (pod, collection id), and holds nothing where Milvus does not count by collection (2.3)."""
 
     nodes: Mapping[str, NodeMeasures] = field(default_factory=dict)
     traffic: Traffic = field(default_factory=Traffic)
     collections: Mapping[tuple[str | None, str], Sample] = field(default_factory=dict)
+    node_searches: Mapping[tuple[str, int], Sample] = field(default_factory=dict)
     traffic_base: Sample = MISSING  # a 0 with the age and coverage that a number from all proxies has
     window_seconds: int = 0
     freezes: tuple[Freeze, ...] = ()
@@ -145,6 +147,7 @@ def _collect(
             failed_per_second=_traffic(results, queries.FAILED, base),
         ),
         collections=_collections(results, base),
+        node_searches=_node_searches(results, pod_label, node_ages),
         traffic_base=base if queries.COLLECTION_SEARCHES.name in results else MISSING,
         window_seconds=window,
         freezes=(*_quota_freezes(results), *activity_freezes(_counts(results))),
@@ -205,6 +208,16 @@ def _collections(results: Results, base: Sample) -> dict[tuple[str | None, str],
         for series in results.get(queries.COLLECTION_SEARCHES.name, ())
         if series.value is not None and "collection_name" in series.labels
     }
+
+
+def _node_searches(results: Results, pod_label: str, ages: Mapping[str, float]) -> dict[tuple[str, int], Sample]:
+    """A pair without a series is no zero: a version or a relabelling may take the label away."""
+    found = {}
+    for series in results.get(queries.NODE_COLLECTION_SEARCHES.name, ()):
+        pod, collection = series.labels.get(pod_label, ""), series.labels.get("collection_id", "")
+        if series.value is not None and pod in ages and collection.isdecimal():
+            found[pod, int(collection)] = Sample(value=series.value, age_seconds=ages[pod])
+    return found
 
 
 def _quota_freezes(results: Results) -> tuple[Freeze, ...]:

@@ -28,11 +28,13 @@ LONGEST_WINDOW_SECONDS = 300
 USUAL_HOURS = 6
 INTERVALS_PER_WINDOW = 4  # Prometheus's own advice for rate(): two samples must remain when one scrape fails
 MATCHES_NOTHING = "^$"
+MOST_NODE_SEARCHES = 20_000  # pairs of QueryNode and collection, about 3 MB; beyond, the least searched are left out
 
 _SEARCH = 'query_type=~"search|hybrid_search"'
 _READS = 'function_name=~"Search|HybridSearch|Query"'
 # Outcomes that are no failure of the server: begun, finished well, repeated by the proxy, or the caller's mistake.
 _NO_FAILURE = 'status!~"total|success|retry|fail_input|rejected_user"'
+_NODE_SERIES = "$pod, node_id, query_type, collection_id"
 _PROXY_SERIES = "$pod, node_id, db_name, collection_name"
 
 
@@ -190,6 +192,16 @@ COLLECTION_SEARCHES = Query(
     source="milvus_proxy_collection_sq_latency, all versions",
     zero_when_absent=True,
 )
+NODE_COLLECTION_SEARCHES = Query(
+    name="node_collection_searches",
+    template=f"topk({MOST_NODE_SEARCHES}, sum by ($pod, collection_id) (max by ({_NODE_SERIES})"
+    f' (rate(milvus_querynode_sq_req_count{{$nodes,{_SEARCH},scope="FromLeader",status="total",collection_id!=""}}'
+    "[$window]))))",
+    meaning="searches of a collection's segments that a QueryNode carries out for the shard leaders: one for each "
+    "search and shard with segments there, one more for growing ones",
+    unit="1/s",
+    source="milvus_querynode_sq_req_count; it has a collection from 2.4, and status total beside the outcomes",
+)
 QUOTA_STATES = Query(
     name="quota_states",
     template="max by (quota_states) (milvus_rootcoord_quota_states{$coordinators}) > 0",
@@ -251,6 +263,7 @@ SECOND = (
     P99,
     MEAN_LATENCY,
     COLLECTION_SEARCHES,
+    NODE_COLLECTION_SEARCHES,
     QUOTA_STATES,
     INDEX_BUILDS,
     COMPACTIONS,
