@@ -30,7 +30,7 @@ from milvus_tuning.snapshot import Collection, QueryNode, SegmentState, Snapshot
 WINDOW = timedelta(minutes=30)
 YOUNG = timedelta(minutes=10)  # a new QueryNode is filled within minutes; a spread that takes longer has no returns
 UNREAD = timedelta(minutes=10)  # after that without a placement nothing is known
-LATE = timedelta(minutes=2)  # Milvus may carry out a move of ours after we gave it up (queryCoord.segmentTaskTimeout)
+LATE = timedelta(minutes=10)  # what a snapshot knows of a collection may be that old (observe.placement_cache)
 MOST_MOVES = 100_000
 
 __all__ = [
@@ -116,7 +116,7 @@ def log_placement(
 
 
 def own_moves(operations: Iterable[Operation], log: PlacementLog) -> frozenset[tuple[int, str]]:
-    """(segment id, pod) of what our plans moved, or tried to move, since the placement was read last."""
+    """(segment id, pod) of what our plans moved, or tried to move, and the last reading may not have shown yet."""
     if log.at is None:
         return frozenset()
     since = log.at - LATE
