@@ -66,13 +66,7 @@ class ClusterLoad:
     @property
     def gaps(self) -> tuple[Gap, ...]:
         """Everything that is missing, in the order of the nodes."""
-        return tuple(gap for node in self.nodes for gap in node.gaps) + self._placement_gap()
-
-    def _placement_gap(self) -> tuple[Gap, ...]:
-        if self.placement_coverage >= _FULL_COVERAGE:
-            return ()
-        what = f"the placement is known of {self.placement_coverage * 100:.0f} % of the collections"
-        return (Gap(pod="Milvus", what=what),)
+        return tuple(gap for node in self.nodes for gap in node.gaps) + placement_gaps(self.placement_coverage)
 
     @property
     def complete(self) -> bool:
@@ -83,6 +77,13 @@ class ClusterLoad:
         """The node with the highest computation, ties by name."""
         known = [node for node in self.nodes if node.computation_ratio is not None]
         return max(known, key=lambda node: (node.computation_ratio or 0.0, node.pod), default=None)
+
+
+def placement_gaps(coverage: float) -> tuple[Gap, ...]:
+    """The gap that a placement leaves which was read for a share of the collections only; none where it was for all."""
+    if coverage >= _FULL_COVERAGE:
+        return ()
+    return (Gap(pod="Milvus", what=f"the placement is known of {coverage * 100:.0f} % of the collections"),)
 
 
 def cluster_load(snapshot: Snapshot, now: datetime) -> ClusterLoad:
@@ -124,7 +125,7 @@ def _signal(nodes: Sequence[NodeLoad], now: datetime) -> Signal:
 
 
 def _node_load(node: QueryNode, snapshot: Snapshot, now: datetime) -> NodeLoad:
-    reader = _Reader(pod=node.pod, passed_seconds=max(0.0, (now - snapshot.taken_at).total_seconds()))
+    reader = Reader(pod=node.pod, passed_seconds=max(0.0, (now - snapshot.taken_at).total_seconds()))
     resident = reader.read("resident memory", node.resident_memory_bytes)
     loaded = 0.0 if _holds_nothing(node, snapshot) else reader.read("loaded bytes", node.loaded_bytes)
     capacity = reader.ratio("memory", resident, node.memory_limit_bytes)
@@ -141,7 +142,7 @@ def _node_load(node: QueryNode, snapshot: Snapshot, now: datetime) -> NodeLoad:
     )
 
 
-def _computation(node: QueryNode, reader: _Reader) -> float | None:
+def _computation(node: QueryNode, reader: Reader) -> float | None:
     computation = reader.ratio("CPU", reader.read("CPU", node.cpu_cores), node.cpu_limit_cores)
     cap = node.read_concurrency_cap
     if cap is None or cap < LEAST_CONCURRENCY_CAP:
@@ -160,8 +161,8 @@ def _holds_nothing(node: QueryNode, snapshot: Snapshot) -> bool:
     return known and not any(node.node_id in segment.node_ids for segment in snapshot.segments)
 
 
-class _Reader:
-    """Reads the samples of one node and keeps what was missing."""
+class Reader:
+    """Reads the samples of one node (or collection, by its name) and keeps what was missing."""
 
     def __init__(self, *, pod: str, passed_seconds: float) -> None:
         self._pod = pod
