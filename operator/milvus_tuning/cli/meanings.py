@@ -75,6 +75,15 @@ MEANINGS: Mapping[Reason, Meaning] = {
         "Milvus's balancer is held off, or let go again",
         "nothing",
     ),
+    Reason.HOT_NODE: Meaning(
+        "segments are moved off a QueryNode that is busier than the others; the message names it and what is expected",
+        "nothing; `milvus-tuning top segments` shows the heat",
+    ),
+    Reason.NEW_NODE: Meaning(
+        "`placementOwner: Operator`: segments are moved to a QueryNode that has none, or in its first hour "
+        "less than its share",
+        "nothing",
+    ),
     Reason.IN_PROGRESS: Meaning(
         "a plan is being carried out, or taken back: `status.lastPlan` names it",
         "wait",
@@ -124,6 +133,25 @@ MEANINGS: Mapping[Reason, Meaning] = {
     Reason.NO_VICTIM: Meaning(
         "no QueryNode is known well enough to be taken away",
         "see `NodeIdentityUnknown` and `MetricsMissing`",
+    ),
+    Reason.NO_BETTER_PLACEMENT: Meaning(
+        "one QueryNode is busy, and no other placement lowers it by a tenth",
+        "one in-memory replica of the hottest collection more, or one QueryNode more; look at what was "
+        "turned down, such as memory",
+    ),
+    Reason.NO_NEUTRAL_SWAP: Meaning(
+        "another placement would help, but Milvus's balancer, which evens out rows, would undo it, or cannot "
+        "be held off meanwhile",
+        "`placementOwner: Operator`; let the operator reach etcd",
+    ),
+    Reason.HEAT_UNKNOWN: Meaning(
+        "rates, sizes or CPU are missing, or the heat model does not fit what is measured; the message says which",
+        "`milvus-tuning doctor` names missing series; the model needs some minutes of searches",
+    ),
+    Reason.MOVES_UNDONE: Meaning(
+        "segments that were moved last are not where they were put: Milvus's balancer or compaction moved "
+        "them; for an hour nothing is moved",
+        "wait, or `placementOwner: Operator`",
     ),
     Reason.PAUSED: Meaning(
         "`spec.paused` is true",

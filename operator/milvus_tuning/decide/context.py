@@ -52,19 +52,12 @@ class Context:
     @property
     def imbalance_percent(self) -> int:
         """The bound of the skew test."""
-        objectives = self.spec.objectives
-        return objectives.node_imbalance_percent if objectives else DEFAULT_IMBALANCE_PERCENT
+        return imbalance_percent(self.spec)
 
     @property
     def load_guard_ratio(self) -> float:
-        """Memory use above which a QueryNode refuses to load: the lowest that is declared, stored or the default.
-
-        Which of them a node obeys depends on when it was started; the lowest is safe with each.
-        """
-        declared = self.spec.load_balancing.overloaded_memory_percent if self.spec.load_balancing else None
-        stored = self.snapshot.settings.get(LOAD_GUARD_KEY)
-        stored_percent = float(stored.value) if stored and stored.value.isdigit() else DEFAULT_LOAD_GUARD_PERCENT
-        return min(declared or DEFAULT_LOAD_GUARD_PERCENT, stored_percent) / 100
+        """Memory use above which a QueryNode refuses to load; see `load_guard_ratio`."""
+        return load_guard_ratio(self.spec, self.snapshot)
 
     @property
     def in_memory_replicas(self) -> int:
@@ -110,3 +103,19 @@ def build_context(
         signals=with_current(history.signals, load.signal),
         now=now,
     )
+
+
+def imbalance_percent(spec: MilvusTuningSpec) -> int:
+    """How far the busiest QueryNode may be above the mean."""
+    return spec.objectives.node_imbalance_percent if spec.objectives else DEFAULT_IMBALANCE_PERCENT
+
+
+def load_guard_ratio(spec: MilvusTuningSpec, snapshot: Snapshot) -> float:
+    """Memory use above which a QueryNode refuses to load more: the lowest that is declared, stored or the default.
+
+    Which of them a node obeys depends on when it was started; the lowest is safe with each.
+    """
+    declared = spec.load_balancing.overloaded_memory_percent if spec.load_balancing else None
+    stored = snapshot.settings.get(LOAD_GUARD_KEY)
+    stored_percent = float(stored.value) if stored and stored.value.isdigit() else DEFAULT_LOAD_GUARD_PERCENT
+    return min(declared or DEFAULT_LOAD_GUARD_PERCENT, stored_percent) / 100

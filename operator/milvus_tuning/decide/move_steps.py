@@ -6,7 +6,7 @@ Relocations that follow each other and share collection, source and destination 
 
 A plan has room for ten steps. Two are kept for the placement: where Milvus places segments, its balancer is held off
 before the first move and let go after the last, so that it never sees half of a swap. `within_room` gives the
-relocations that fit; of swaps (hold_balancer) an even number, since they come in pairs, out and back.
+relocations that fit; swaps (hold_balancer) come in pairs, out and back, and are cut at an even number.
 """
 
 from __future__ import annotations
@@ -39,9 +39,13 @@ class Relocation:
 
 
 def within_room(moves: Sequence[Relocation], *, hold_balancer: bool) -> tuple[Relocation, ...]:
-    """The first of the relocations, as many as one plan can carry out; an even number where they are swaps."""
+    """The first of the relocations, as many as one plan can carry out; swaps are cut after a whole pair.
+
+    What is small enough to go alone comes after all pairs, so that swaps which all fit may be an odd number.
+    """
     kept = [one for batch in _batches(moves)[:MOST_MOVE_STEPS] for one in batch]
-    return tuple(kept[: len(kept) - len(kept) % 2] if hold_balancer else kept)
+    odd = len(kept) % 2 if hold_balancer and len(kept) < len(moves) else 0
+    return tuple(kept[: len(kept) - odd])
 
 
 def move_steps(moves: Sequence[Relocation], snapshot: Snapshot, *, hold_balancer: bool) -> tuple[Step, ...]:
