@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import grpc  # type: ignore[import-untyped]
@@ -17,12 +18,26 @@ REPLIES = {
     "GetReplicas": milvus_pb2.GetReplicasResponse,
     "GetQuerySegmentInfo": milvus_pb2.GetQuerySegmentInfoResponse,
     "GetMetrics": milvus_pb2.GetMetricsResponse,
+    "DescribeCollection": milvus_pb2.DescribeCollectionResponse,
+    "DescribeIndex": milvus_pb2.DescribeIndexResponse,
+    "ListResourceGroups": milvus_pb2.ListResourceGroupsResponse,
+    "DescribeResourceGroup": milvus_pb2.DescribeResourceGroupResponse,
 }
-Override = Mapping[str, Any] | Callable[[grpc.ServicerContext], Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class ByRequest:
+    """A reply that depends on the request."""
+
+    reply: Callable[[Any], Mapping[str, Any]]
+
+
+Override = Mapping[str, Any] | Callable[[grpc.ServicerContext], Mapping[str, Any]] | ByRequest
 
 
 class RecordedMilvus(milvus_pb2_grpc.MilvusServiceServicer):  # type: ignore[misc]
-    """recorded: the reply of each call as JSON, or a function that makes it; asked: (call, request, metadata)."""
+    """recorded: the reply of each call as JSON, or what makes it; a call without one is not implemented, as in an older
+    version. asked: (call, request, metadata)."""
 
     def __init__(self, recorded: Mapping[str, Override]) -> None:
         self._recorded = recorded
@@ -32,7 +47,9 @@ class RecordedMilvus(milvus_pb2_grpc.MilvusServiceServicer):  # type: ignore[mis
     def _reply(self, name: str, request: Any, context: grpc.ServicerContext) -> Any:
         with self._lock:
             self.asked.append((name, request, dict(context.invocation_metadata())))
-        found = self._recorded[name]
+        found = self._recorded.get(name, refuses(grpc.StatusCode.UNIMPLEMENTED, f"unknown method {name}"))
+        if isinstance(found, ByRequest):
+            return ParseDict(dict(found.reply(request)), REPLIES[name]())
         return ParseDict(dict(found(context) if callable(found) else found), REPLIES[name]())
 
     def GetVersion(self, request: Any, context: grpc.ServicerContext) -> Any:
@@ -52,6 +69,18 @@ class RecordedMilvus(milvus_pb2_grpc.MilvusServiceServicer):  # type: ignore[mis
 
     def GetMetrics(self, request: Any, context: grpc.ServicerContext) -> Any:
         return self._reply("GetMetrics", request, context)
+
+    def DescribeCollection(self, request: Any, context: grpc.ServicerContext) -> Any:
+        return self._reply("DescribeCollection", request, context)
+
+    def DescribeIndex(self, request: Any, context: grpc.ServicerContext) -> Any:
+        return self._reply("DescribeIndex", request, context)
+
+    def ListResourceGroups(self, request: Any, context: grpc.ServicerContext) -> Any:
+        return self._reply("ListResourceGroups", request, context)
+
+    def DescribeResourceGroup(self, request: Any, context: grpc.ServicerContext) -> Any:
+        return self._reply("DescribeResourceGroup", request, context)
 
 
 @contextmanager

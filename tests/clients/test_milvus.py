@@ -1,6 +1,8 @@
 """The Milvus client over real gRPC: what it sends, what it makes of replies, and of refusals."""
 
 import base64
+import threading
+import time
 from typing import Any
 
 import grpc  # type: ignore[import-untyped]
@@ -132,3 +134,37 @@ def test_a_closed_connection_is_an_error_of_ours() -> None:
         client.close()
         with pytest.raises(MilvusError, match="cut off"):
             client.version()
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        pytest.param({"code": 700, "reason": "index not found[collection=demo]"}, id="as from 2.3"),
+        pytest.param({"error_code": "IndexNotExist", "reason": "index not exist"}, id="the old error field"),
+    ],
+)
+def test_a_collection_without_an_index_has_none(status: dict[str, Any]) -> None:
+    with a_milvus({"DescribeIndex": {"status": status}}) as (uri, _):
+        assert MilvusClient(uri).indexes("default", "demo") == []
+
+
+def test_indexes_that_are_refused_are_not_taken_for_none() -> None:
+    reply = {"status": {"code": 1, "reason": "service not ready"}}
+    with a_milvus({"DescribeIndex": reply}) as (uri, _), pytest.raises(MilvusError, match="not ready"):
+        MilvusClient(uri).indexes("default", "demo")
+
+
+def test_a_description_that_does_not_come_costs_a_part_of_the_time_of_a_call_only() -> None:
+    over = threading.Event()
+
+    def hangs(_: grpc.ServicerContext) -> dict[str, Any]:
+        over.wait(5)
+        return {}
+
+    with a_milvus({"DescribeCollection": hangs}) as (uri, _):
+        started = time.monotonic()
+        with pytest.raises(MilvusError) as caught:
+            MilvusClient(uri, timeout_seconds=2.0).collection("default", "demo")
+        over.set()
+    assert caught.value.failure is MilvusFailure.UNREACHABLE
+    assert time.monotonic() - started < 1.0

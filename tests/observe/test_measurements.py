@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from milvus_tuning.snapshot import MISSING, Sample
-from tests.observe.world import PROXY_POD, QUERY_NODE_PODS, World, recorded, snapshot_of
+from milvus_tuning.snapshot import MISSING, NodeSearches, Sample
+from tests.observe.world import PROXY_POD, QUERY_NODE_PODS, World, a_vector, recorded, snapshot_of
 
 Change = Callable[[World], None]
 
@@ -112,3 +112,52 @@ def test_searches_go_to_the_collection_they_belong_to(labels: dict[str, str], va
     world = World()
     _result(world, "collection_searches")[:] = [{"metric": labels, "value": [1.0, "5"]}]
     assert snapshot_of(world).collections[0].searches_per_second.value == value
+
+
+DEMO = 470657475820126434
+FIRST_NODE_ID, SECOND_NODE_ID = 3, 2
+
+
+def _node_series(pod: str, collection: object, value: float | str) -> tuple[dict[str, str], float | str]:
+    return {"pod": pod, "collection_id": str(collection)}, value
+
+
+def test_searches_of_a_collection_on_a_pod_are_those_of_its_milvus_node() -> None:
+    world = World()
+    world.prometheus["node_collection_searches"] = a_vector(
+        _node_series(QUERY_NODE_PODS[0], DEMO, 12.5), _node_series(QUERY_NODE_PODS[1], DEMO, 0.0)
+    )
+    for series in _result(world, "node_age"):
+        series["value"][1] = "4"
+    assert snapshot_of(world).node_searches == tuple(
+        NodeSearches(
+            node_id=node_id, collection_id=DEMO, searches_per_second=Sample(value=value, age_seconds=4.0, coverage=1.0)
+        )
+        for node_id, value in ((SECOND_NODE_ID, 0.0), (FIRST_NODE_ID, 12.5))
+    )
+
+
+@pytest.mark.parametrize(
+    "series",
+    [
+        pytest.param(None, id="Milvus 2.3 does not count by collection"),
+        pytest.param(_node_series("somebody-elses-pod", DEMO, 5), id="of a pod that is none of ours"),
+        pytest.param(_node_series(QUERY_NODE_PODS[0], 99, 5), id="of a collection that is not loaded"),
+        pytest.param(_node_series(QUERY_NODE_PODS[0], "all", 5), id="of what is no collection id"),
+        pytest.param(_node_series(QUERY_NODE_PODS[0], DEMO, "NaN"), id="no number"),
+    ],
+)
+def test_searches_by_node_that_belong_to_nothing_known_are_left_out(series: Any) -> None:
+    world = World()
+    world.prometheus["node_collection_searches"] = a_vector(*([series] if series else []))
+    assert snapshot_of(world).node_searches == ()
+
+
+def test_searches_of_a_pod_whose_node_is_unknown_or_not_scraped_are_left_out() -> None:
+    world = World()
+    world.prometheus["node_collection_searches"] = a_vector(
+        _node_series(QUERY_NODE_PODS[0], DEMO, 5), _node_series(QUERY_NODE_PODS[1], DEMO, 6)
+    )
+    _without_first_pod(world)
+    del world.etcd["by-dev/meta/session/querynode-2"]
+    assert snapshot_of(world).node_searches == ()

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from milvus_tuning.api import PrometheusLabels
+from milvus_tuning.clients.prometheus import LARGEST_REPLY_BYTES
 from milvus_tuning.observe import queries
 from milvus_tuning.observe.queries import Query, Selectors, selectors, window_seconds
 
@@ -82,3 +83,15 @@ ABOVE_USUAL = (queries.INDEX_BUILDS, queries.COMPACTIONS, queries.IMPORTS)
 def test_a_count_that_freezes_is_above_that_of_the_hours_before_the_last(query: Query) -> None:
     count, _, usual = query.template.partition(" - ")
     assert usual == f"(min_over_time(({count})[6h:10m] offset 1h) or vector(0))"
+
+
+def test_searches_by_node_are_counted_once_each_and_only_where_milvus_tells_the_collection() -> None:
+    expression = queries.NODE_COLLECTION_SEARCHES.expression(_selectors(pods=("p",)), 30)
+    matchers = {'scope="FromLeader"', 'status="total"', 'collection_id!=""', 'query_type=~"search|hybrid_search"'}
+    assert matchers <= set(re.split(r"[{},]", expression))
+
+
+def test_the_reply_about_searches_by_node_is_bounded() -> None:
+    series = len('{"metric":{"pod":"","collection_id":""},"value":[1795416887.9,"0.12345678901234567"]},') + 63 + 19
+    assert queries.MOST_NODE_SEARCHES * series < LARGEST_REPLY_BYTES
+    assert queries.NODE_COLLECTION_SEARCHES.template.startswith(f"topk({queries.MOST_NODE_SEARCHES}, ")

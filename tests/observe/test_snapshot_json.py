@@ -11,12 +11,15 @@ from hypothesis import strategies as st
 
 from milvus_tuning.snapshot import (
     Collection,
+    CollectionShape,
     EtcdSetting,
     Freeze,
+    NodeSearches,
     OwnedKey,
     Problem,
     QueryNode,
     Replica,
+    ResourceGroup,
     Sample,
     Segment,
     Snapshot,
@@ -40,6 +43,8 @@ NODES = st.builds(
     queue_latency_milliseconds=SAMPLES,
 )
 
+SHAPES = st.builds(CollectionShape, index_parameters=st.dictionaries(WORDS, WORDS, max_size=2))
+
 
 def _few(elements: st.SearchStrategy[Any]) -> st.SearchStrategy[tuple[Any, ...]]:
     return st.lists(elements, max_size=2).map(tuple)
@@ -50,10 +55,19 @@ SNAPSHOTS = st.builds(
     taken_at=TIMES,
     workload=st.none() | st.builds(Workload, autoscalers=_few(WORDS), serving_count=st.none() | st.integers()),
     query_nodes=_few(NODES),
-    collections=_few(st.builds(Collection, searches_per_second=SAMPLES)),
+    collections=_few(st.builds(Collection, searches_per_second=SAMPLES, shape=st.none() | SHAPES)),
     replicas=_few(st.builds(Replica, leaders=_few(st.tuples(WORDS, st.integers())), node_ids=_few(st.integers()))),
-    segments=_few(st.builds(Segment, node_ids=_few(st.integers()))),
+    segments=_few(
+        st.builds(
+            Segment,
+            node_ids=_few(st.integers()),
+            partition_id=st.none() | st.integers(),
+            memory_bytes=st.none() | st.integers(),
+        )
+    ),
     placement_coverage=st.floats(min_value=0, max_value=1),
+    node_searches=_few(st.builds(NodeSearches, searches_per_second=SAMPLES)),
+    resource_groups=_few(st.builds(ResourceGroup, node_ids=_few(st.integers()), capacity=st.none() | st.integers())),
     traffic=st.builds(Traffic, searches_per_second=SAMPLES, p99_milliseconds=SAMPLES),
     settings=st.dictionaries(WORDS, st.builds(EtcdSetting, spellings=_few(WORDS)), max_size=2),
     owned_keys=st.dictionaries(WORDS, st.dictionaries(WORDS, st.builds(OwnedKey), max_size=2), max_size=2),

@@ -31,7 +31,6 @@ from milvus_tuning.observe.kube import observe_target
 from milvus_tuning.observe.memory import ClusterMemory, Memories
 from milvus_tuning.observe.milvus import MilvusFacts, read_milvus
 from milvus_tuning.observe.prometheus import Measurements, measure
-from milvus_tuning.observe.shapes import shapes_are_needed
 from milvus_tuning.observe.target import Target, TargetUnusable
 from milvus_tuning.plan import Measurement
 from milvus_tuning.settings import Settings
@@ -164,7 +163,7 @@ class Observer:
     ) -> MilvusFacts:
         client, budget_seconds = connections.milvus, self._budget_seconds * 0.8
         if isinstance(client, MilvusClient):
-            return read_milvus(client, memory, budget_seconds=budget_seconds, shapes=shapes_are_needed(spec))
+            return read_milvus(client, memory, budget_seconds=budget_seconds, shapes=spec.needs_heat)
         return MilvusFacts(problems=(client,))
 
     def _measure(self, target: Target, connections: ClusterConnections, spec: MilvusTuningSpec) -> Measurements:

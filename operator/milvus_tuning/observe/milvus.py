@@ -80,8 +80,9 @@ def read_milvus(
 
     memory is what the passes before read through the same connection.
     """
-    deadline = monotonic() + budget_seconds
-    placed_by = monotonic() + budget_seconds * (_PLACEMENT_SHARE if shapes else 1.0)
+    start = monotonic()
+    deadline = start + budget_seconds
+    placed_by = start + budget_seconds * (_PLACEMENT_SHARE if shapes else 1.0)
     try:
         version = client.version()
         facts = MilvusFacts(version=version, nodes=client.nodes(), problems=_version_problems(client, version))

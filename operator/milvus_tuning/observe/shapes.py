@@ -19,7 +19,6 @@ from typing import Final
 
 from pymilvus.grpc_gen import common_pb2, milvus_pb2, schema_pb2
 
-from milvus_tuning.api import HotSegmentsMode, MilvusTuningSpec
 from milvus_tuning.clients.milvus import MilvusClient, MilvusError, MilvusFailure
 from milvus_tuning.snapshot import Collection, CollectionShape
 
@@ -90,12 +89,6 @@ def next_to_describe(
     new.sort(key=lambda found: -searches.get(found.collection_id, 0.0))
     old.sort(key=lambda found: asked_at[_key(found)])
     return (*new, *old)[:MOST_DESCRIBED_PER_PASS]
-
-
-def shapes_are_needed(spec: MilvusTuningSpec) -> bool:
-    """Whether the policy declares what is decided from the cost of a search: hot segments or in-memory replicas."""
-    hot = spec.load_balancing.hot_segments if spec.load_balancing else None
-    return spec.in_memory_replicas is not None or (hot is not None and hot.mode is not HotSegmentsMode.OFF)
 
 
 def with_shapes(
