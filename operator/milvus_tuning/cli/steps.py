@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from milvus_tuning.cli.fields import Body, at, mapping, text
-from milvus_tuning.cli.layout import GAP, hanging
+from milvus_tuning.cli.layout import GAP, hanging, plural
 from milvus_tuning.plan import StepKind, StepState
 
 PARTS = ("precondition", "verification", "undo")
 _LABELS = {"precondition": "before", "verification": "proof", "undo": "undo"}
+_PLACEMENT = frozenset({StepKind.TAKE_PLACEMENT, StepKind.RETURN_PLACEMENT})  # goes without saying beside moves
 _LABEL_WIDTH = max(map(len, _LABELS.values()))
 
 
@@ -30,21 +31,33 @@ def described(steps: Sequence[Body], courses: Sequence[Body], *, width: int, ind
 
 def in_short(steps: Sequence[Body]) -> str:
     """What a sequence of steps comes to: "QueryNodes 2 -> 3"."""
-    known = [step for step in steps if text(step, "kind") != StepKind.DRAIN_QUERY_NODE] or steps
+    kinds = {text(step, "kind") for step in steps}
+    aside = _PLACEMENT if StepKind.MOVE_SEGMENTS in kinds else {StepKind.DRAIN_QUERY_NODE}
+    known = [step for step in steps if text(step, "kind") not in aside] or steps
     return ", ".join(_short(step) for step in known)
 
 
 def _short(step: Body) -> str:
     kind = text(step, "kind")
-    if kind == StepKind.SCALE_QUERY_NODES:
-        return f"QueryNodes {text(step, 'precondition', 'desiredCount')} -> {text(step, 'action', 'count')}"
-    if kind == StepKind.SET_CONFIG:
-        return f"{text(step, 'action', 'key')} {_value(step, 'precondition')} -> {_value(step, 'action')}"
-    if kind == StepKind.TAKE_PLACEMENT:
-        return "hold Milvus's balancer off"
-    if kind == StepKind.RETURN_PLACEMENT:
-        return "let Milvus's balancer go"
-    return f"{kind} {text(step, 'action', 'pod') or text(step, 'action', 'key')}".strip()
+    say = _SHORT.get(kind)
+    return say(step) if say else f"{kind} {text(step, 'action', 'pod') or text(step, 'action', 'key')}".strip()
+
+
+def _short_scale(step: Body) -> str:
+    return f"QueryNodes {text(step, 'precondition', 'desiredCount')} -> {text(step, 'action', 'count')}"
+
+
+def _short_setting(step: Body) -> str:
+    return f"{text(step, 'action', 'key')} {_value(step, 'precondition')} -> {_value(step, 'action')}"
+
+
+def _short_move(step: Body) -> str:
+    return f"{_count(step)} {_pod(step, 'precondition')} -> {_pod(step, 'action')}"
+
+
+def _short_replicas(step: Body) -> str:
+    before, after = text(step, "precondition", "count"), text(step, "action", "count")
+    return f"in-memory replicas of {_collection(step)} {before} -> {after}"
 
 
 def _course(course: Body, indent: str, width: int) -> list[str]:
@@ -119,6 +132,106 @@ def _drain_undo(step: Body) -> str:
     return "remove the mark" if cost is None else f"set the deletion cost to {cost}"
 
 
+def _collection(step: Body) -> str:
+    return f"{text(step, 'action', 'database')}.{text(step, 'action', 'collection')}"
+
+
+def _pod(step: Body, part: str) -> str:
+    return text(step, part, "pod")
+
+
+def _count(step: Body) -> str:
+    count = len(text(step, "action", "segments").split())
+    return f"{count} segment{'' if count == 1 else 's'} of {_collection(step)}"
+
+
+def _move_action(step: Body) -> str:
+    way = f"from {_pod(step, 'precondition')} to {_pod(step, 'action')}"
+    return f"move {_count(step)} {way} ({', '.join(text(step, 'action', 'segments').split())})"
+
+
+def _move_before(step: Body) -> str:
+    return f"they are on {_pod(step, 'precondition')}, the same pod ({text(step, 'precondition', 'podUid')})"
+
+
+def _move_proof(step: Body) -> str:
+    deadline = text(step, "verification", "deadlineSeconds")
+    return f"all of them are on {_pod(step, 'verification')}, and on it alone, within {deadline} s"
+
+
+def _move_undo(step: Body) -> str:
+    return f"move what is still there back to {_pod(step, 'undo')}"
+
+
+def _replica_action(step: Body) -> str:
+    groups = text(step, "action", "resourceGroups")
+    placed = f" (resource groups {', '.join(groups.split())})" if groups else ""
+    return f"set the in-memory replicas of {_collection(step)} to {text(step, 'action', 'count')}{placed}"
+
+
+def _replica_before(step: Body) -> str:
+    return f"there are {text(step, 'precondition', 'count')}"
+
+
+def _replica_proof(step: Body) -> str:
+    proof = mapping(step, "verification")
+    return f"{text(proof, 'count')} serve every segment within {text(proof, 'deadlineSeconds')} s"
+
+
+def _replica_undo(step: Body) -> str:
+    return f"set them to {text(step, 'undo', 'count')}"
+
+
+def _key_proof(step: Body) -> str:
+    settle = text(step, "verification", "settleSeconds")
+    proof = _key_is("verification")(step)
+    return f"{proof}, and Milvus has had {settle} s to read it" if settle else proof
+
+
+def _collection(step: Body, part: str) -> str:
+    return f"{text(step, part, 'database')}.{text(step, part, 'collection')}"
+
+
+def _move(part: str) -> Callable[[Body], str]:
+    def say(step: Body) -> str:
+        ids = text(step, part, "segments").split()
+        what = f"{plural(len(ids), 'segment')} of {_collection(step, part)}"
+        return f"move {what} to {text(step, part, 'pod')}: {', '.join(ids)}"
+
+    return say
+
+
+def _move_before(step: Body) -> str:
+    return f"they are on {text(step, 'precondition', 'pod')} ({text(step, 'precondition', 'podUid')})"
+
+
+def _move_proof(step: Body) -> str:
+    proof = mapping(step, "verification")
+    return f"{text(proof, 'pod')} ({text(proof, 'podUid')}) serves them within {text(proof, 'deadlineSeconds')} s"
+
+
+def _move_undo(step: Body) -> str:
+    return f"move them back to {text(step, 'undo', 'pod')}"
+
+
+def _replicas(part: str) -> Callable[[Body], str]:
+    def say(step: Body) -> str:
+        groups = ", ".join(text(step, part, "resourceGroups").split())
+        where = f" (resource groups: {groups})" if groups else ""
+        return f"set the in-memory replicas of {_collection(step, part)} to {text(step, part, 'count')}{where}"
+
+    return say
+
+
+def _replicas_before(step: Body) -> str:
+    return f"it has {text(step, 'precondition', 'count')}"
+
+
+def _replicas_proof(step: Body) -> str:
+    proof = mapping(step, "verification")
+    return f"{text(proof, 'count')} serve within {text(proof, 'deadlineSeconds')} s"
+
+
 def _key_is(part: str) -> Callable[[Body], str]:
     return lambda step: f"{text(step, part, 'key')} is {_value(step, part)}"
 
@@ -138,9 +251,21 @@ def _pair(step: Body, part: str) -> str:
 
 
 _KEY_KINDS = (StepKind.SET_CONFIG, StepKind.TAKE_PLACEMENT, StepKind.RETURN_PLACEMENT)
+_SHORT: Mapping[str, Callable[[Body], str]] = {
+    StepKind.SCALE_QUERY_NODES: _short_scale,
+    StepKind.SET_CONFIG: _short_setting,
+    StepKind.MOVE_SEGMENTS: _short_move,
+    StepKind.SET_REPLICA_NUMBER: _short_replicas,
+    StepKind.TAKE_PLACEMENT: lambda _: "hold Milvus's balancer off",
+    StepKind.RETURN_PLACEMENT: lambda _: "let Milvus's balancer go",
+}
 _ACTIONS: Mapping[str, Callable[[Body], str]] = {
     StepKind.SCALE_QUERY_NODES: _scale_action,
     StepKind.DRAIN_QUERY_NODE: _drain_action,
+    StepKind.MOVE_SEGMENTS: _move_action,
+    StepKind.SET_REPLICA_NUMBER: _replica_action,
+    StepKind.MOVE_SEGMENTS: _move("action"),
+    StepKind.SET_REPLICA_NUMBER: _replicas("action"),
     **{kind: _set_key("action") for kind in _KEY_KINDS},
 }
 _WORDS: Mapping[tuple[str, str], Callable[[Body], str]] = {
@@ -150,6 +275,13 @@ _WORDS: Mapping[tuple[str, str], Callable[[Body], str]] = {
     (StepKind.DRAIN_QUERY_NODE, "precondition"): _drain_before,
     (StepKind.DRAIN_QUERY_NODE, "verification"): _drain_proof,
     (StepKind.DRAIN_QUERY_NODE, "undo"): _drain_undo,
-    **{(kind, part): _key_is(part) for kind in _KEY_KINDS for part in ("precondition", "verification")},
+    (StepKind.MOVE_SEGMENTS, "precondition"): _move_before,
+    (StepKind.MOVE_SEGMENTS, "verification"): _move_proof,
+    (StepKind.MOVE_SEGMENTS, "undo"): _move_undo,
+    (StepKind.SET_REPLICA_NUMBER, "precondition"): _replica_before,
+    (StepKind.SET_REPLICA_NUMBER, "verification"): _replica_proof,
+    (StepKind.SET_REPLICA_NUMBER, "undo"): _replica_undo,
+    **{(kind, "precondition"): _key_is("precondition") for kind in _KEY_KINDS},
+    **{(kind, "verification"): _key_proof for kind in _KEY_KINDS},
     **{(kind, "undo"): _set_key("undo") for kind in _KEY_KINDS},
 }

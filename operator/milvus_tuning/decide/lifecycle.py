@@ -24,6 +24,7 @@ from milvus_tuning.decide.approval import automatic_obstacle, granted
 from milvus_tuning.decide.failing import held_while_failing
 from milvus_tuning.decide.operation import Call, begin, call_failed, call_succeeded, cancel, next_move, roll_back
 from milvus_tuning.decide.proposal import same_change, staleness
+from milvus_tuning.decide.throttle import searches_suffer
 from milvus_tuning.decide.verdict import judge
 from milvus_tuning.plan import (
     Course,
@@ -206,7 +207,8 @@ def _run(plan: Plan, sight: Sight) -> Turn:
     operation, against = operation_of(plan), _word_against(plan)
     if against:
         operation = cancel(operation, sight.snapshot, sight.now, against)
-    move = next_move(operation, sight.snapshot, sight.spec, sight.now)
+    hold = searches_suffer(plan.course.before, sight.snapshot.traffic, sight.verification)
+    move = next_move(operation, sight.snapshot, sight.spec, sight.now, hold=hold)
     moved = _with(plan, operation=move.operation)
     if move.call is not None or move.operation.running:
         return Turn(plan=moved, call=move.call)

@@ -28,12 +28,15 @@ from milvus_tuning.plan import Step, StepKind
 CRON_FIELDS = 5  # the library would read a sixth as seconds
 _ANY_TIME = datetime(2026, 1, 1, tzinfo=UTC)  # from here the library looks 50 years ahead
 _UNKNOWN_ZONE = (KeyError, ValueError, OSError)  # ZoneInfo: no such key; a path outside; a folder such as "Europe"
+_PLACEMENT = frozenset({StepKind.TAKE_PLACEMENT, StepKind.RETURN_PLACEMENT})
 _ACTIONS: Mapping[StepKind, WindowAction] = MappingProxyType(
     {
         StepKind.DRAIN_QUERY_NODE: WindowAction.SCALE_IN,
         StepKind.SET_CONFIG: WindowAction.SET_CONFIG,
         StepKind.TAKE_PLACEMENT: WindowAction.SET_CONFIG,
         StepKind.RETURN_PLACEMENT: WindowAction.SET_CONFIG,
+        StepKind.MOVE_SEGMENTS: WindowAction.MOVE_SEGMENTS,
+        StepKind.SET_REPLICA_NUMBER: WindowAction.SET_REPLICA_NUMBER,
     }
 )
 
@@ -47,8 +50,14 @@ def window_obstacle(
 
 
 def actions_of(steps: Iterable[Step]) -> frozenset[WindowAction]:
-    """What these steps do, in the words of a window."""
-    return frozenset(_size_action(step) if step.kind not in _ACTIONS else _ACTIONS[step.kind] for step in steps)
+    """What these steps do, in the words of a window. Holding the balancer off for moves is a part of moving."""
+    kinds = list(steps)
+    moves = any(step.kind is StepKind.MOVE_SEGMENTS for step in kinds)
+    return frozenset(
+        _size_action(step) if step.kind not in _ACTIONS else _ACTIONS[step.kind]
+        for step in kinds
+        if not (moves and step.kind in _PLACEMENT)
+    )
 
 
 def is_open(window: MaintenanceWindow, now: datetime) -> bool:

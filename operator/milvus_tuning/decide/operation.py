@@ -15,15 +15,32 @@ the operation.
 A scale-out that does not arrive is taken back to the former number, or to what arrived where that is more: taking away
 a node that serves would be a scale-in without its checks. A drain that takes too long is reported and left alone: a pod
 that is leaving cannot be called back.
+
+Moves of segments are different in four ways (moving.py). An answer is not their effect, so they wait for it, and so do
+their undoings. One that fails may have moved a part, so it is taken back and not only given up. One that cannot be
+begun is left out with those after it, while those before it stay, where they are good without it. And while searches
+suffer (hold) the next one waits, for ten minutes at most: what was moved until then is measured and judged as ever.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from milvus_tuning.api import MilvusTuningSpec, Mode
+from milvus_tuning.decide.moving import (
+    ASK_AGAIN_SECONDS,
+    PATIENT_KINDS,
+    TASK_SECONDS,
+    THROTTLE_SECONDS,
+    balancer_at_large,
+    has_moved,
+    is_move,
+    may_stop_before,
+    may_take_back,
+    settled,
+)
 from milvus_tuning.decide.readback import KEY_STEPS, Sight, effect, integer, is_undone, look, obstacle, other_pod_left
 from milvus_tuning.decide.words import seconds
 from milvus_tuning.plan import Change, Decision, Operation, Reason, StepKind, StepRecord, StepState
@@ -31,8 +48,9 @@ from milvus_tuning.snapshot import Snapshot
 
 INTENT_DEADLINE_SECONDS = 300.0  # a write that does not go through, or cannot be read back, for so long is given up
 EFFECT_DEADLINE_SECONDS = 120.0  # where the step names none: marks and keys are seen with the next observation
-_TAKING_BACK = "; taken back: "
+_TAKING_BACK, _WAITS = "; taken back: ", "waits: "
 _GIVEN_UP = frozenset({StepState.FAILED, StepState.SKIPPED, StepState.UNDOING, StepState.UNDONE})
+_OVER = frozenset({StepState.DONE, StepState.LEFT_OUT})
 _TO_UNDO = frozenset({StepState.APPLIED, StepState.DONE, StepState.UNDOING})
 
 
@@ -63,11 +81,13 @@ def begin(decision: Decision | Change, *, operation_id: str, now: datetime) -> O
     )
 
 
-def next_move(operation: Operation, snapshot: Snapshot, spec: MilvusTuningSpec, now: datetime) -> Move:
-    """How the operation goes on, given what the outside shows."""
+def next_move(
+    operation: Operation, snapshot: Snapshot, spec: MilvusTuningSpec, now: datetime, *, hold: str | None = None
+) -> Move:
+    """How the operation goes on, given what the outside shows. hold: why no further segments may be moved now."""
     move = Move(operation=operation)
     while move.call is None and move.operation.running:
-        after = _one_move(move.operation, snapshot, spec, now)
+        after = _one_move(move.operation, snapshot, spec, now, hold)
         if after == move:
             break
         move = after
@@ -76,10 +96,14 @@ def next_move(operation: Operation, snapshot: Snapshot, spec: MilvusTuningSpec, 
 
 def call_succeeded(operation: Operation, call: Call, now: datetime, message: str) -> Operation:
     """The call came back without error."""
+    record = operation.steps[call.step_index]
     if call.undo:
         told = _with_cause(operation, call, message)
-        return _with_record(operation, call.step_index, state=StepState.UNDONE, finished_at=now, message=told)
-    return _with_record(operation, call.step_index, state=StepState.APPLIED, message=message)
+        state = StepState.UNDOING if is_move(record) else StepState.UNDONE  # the placement tells what was moved back
+        return _with_record(operation, call.step_index, state=state, finished_at=now, message=told)
+    # Milvus gets its time to settle from the call on, which a failed try may have delayed.
+    since = now if "settleSeconds" in record.step.verification else record.intended_at
+    return _with_record(operation, call.step_index, state=StepState.APPLIED, intended_at=since, message=message)
 
 
 def call_failed(operation: Operation, call: Call, now: datetime, message: str, retryable: bool) -> Operation:
@@ -89,7 +113,7 @@ def call_failed(operation: Operation, call: Call, now: datetime, message: str, r
         return _with_record(operation, call.step_index, message=told)
     if call.undo:
         return _undo_failed(operation, call.step_index, now, message)
-    return _with_record(operation, call.step_index, state=StepState.FAILED, finished_at=now, message=message)
+    return _given_up_midway(operation, call.step_index, now, message, StepState.FAILED)
 
 
 def cancel(operation: Operation, snapshot: Snapshot, now: datetime, why: str) -> Operation:
@@ -97,7 +121,7 @@ def cancel(operation: Operation, snapshot: Snapshot, now: datetime, why: str) ->
 
     A drain that has begun cannot be called back: Kubernetes has told the pod to stop. It is watched to its end.
     """
-    index = next((place for place, one in enumerate(operation.steps) if one.state is not StepState.DONE), None)
+    index = _next_index(operation)
     if index is None or any(record.state in _GIVEN_UP for record in operation.steps):
         return operation
     record = operation.steps[index]
@@ -111,18 +135,22 @@ def cancel(operation: Operation, snapshot: Snapshot, now: datetime, why: str) ->
 def roll_back(operation: Operation, now: datetime, why: str) -> Operation:
     """A completed operation on its way back, the last step first."""
     reopened = replace(operation, finished_at=None, outcome=None, outcome_message="")
-    last = len(operation.steps) - 1
+    last = max(place for place, record in enumerate(operation.steps) if record.state is StepState.DONE)
     return _with_record(reopened, last, state=StepState.UNDOING, intended_at=now, finished_at=None, message=why)
 
 
-def _one_move(operation: Operation, snapshot: Snapshot, spec: MilvusTuningSpec, now: datetime) -> Move:
+def _one_move(
+    operation: Operation, snapshot: Snapshot, spec: MilvusTuningSpec, now: datetime, hold: str | None
+) -> Move:
     if any(record.state in _GIVEN_UP for record in operation.steps):
         return _take_back(operation, snapshot, now)
-    index = next((place for place, one in enumerate(operation.steps) if one.state is not StepState.DONE), None)
+    index = _next_index(operation)
     if index is None:
         return Move(operation=_finished(operation, now, Reason.COMPLETED, operation.steps[-1].message))
     match operation.steps[index].state:
         case StepState.PENDING:
+            if hold is not None and is_move(operation.steps[index]) and may_stop_before(operation, index):
+                return _wait_for_searches(operation, index, now, hold)
             return _start(operation, index, snapshot, spec, now)
         case StepState.INTENDED:
             return _resume(operation, index, snapshot, now)
@@ -130,21 +158,28 @@ def _one_move(operation: Operation, snapshot: Snapshot, spec: MilvusTuningSpec, 
             return _verify(operation, index, snapshot, now)
 
 
+def _next_index(operation: Operation) -> int | None:
+    """The step that the operation is at, None after the last one."""
+    return next((place for place, record in enumerate(operation.steps) if record.state not in _OVER), None)
+
+
 # -- forward ---------------------------------------------------------------------------------------------------------
 
 
 def _start(operation: Operation, index: int, snapshot: Snapshot, spec: MilvusTuningSpec, now: datetime) -> Move:
     """Check the precondition afresh and write the intent, or leave it."""
-    step = operation.steps[index].step
-    if spec.paused or spec.mode is Mode.OBSERVE:
+    step, lets_go = operation.steps[index].step, _lets_go(operation, index)
+    if (spec.paused or spec.mode is Mode.OBSERVE) and not lets_go:
         why = "paused" if spec.paused else f"mode is {spec.mode}"
         return Move(operation=_skipped(operation, index, now, f"not started: {why}"))
     view = look(step, snapshot)
     if view.sight is Sight.UNKNOWN:
         return _wait_for_sight(operation, index, now, view.message)
-    in_the_way = obstacle(step, snapshot)
+    in_the_way = None if lets_go else obstacle(step, snapshot)
+    if in_the_way is None and is_move(operation.steps[index]):
+        in_the_way = balancer_at_large(operation, index, snapshot)
     if view.sight is Sight.FOREIGN or in_the_way is not None:
-        return Move(operation=_skipped(operation, index, now, in_the_way or view.message))
+        return Move(operation=_not_begun(operation, index, now, in_the_way or view.message))
     if view.sight is Sight.AFTER and step.kind not in KEY_STEPS:
         return Move(
             operation=_with_record(operation, index, state=StepState.APPLIED, intended_at=now, message=view.message)
@@ -153,12 +188,46 @@ def _start(operation: Operation, index: int, snapshot: Snapshot, spec: MilvusTun
     return Move(operation=intended, call=Call(step_index=index, undo=False))
 
 
+def _lets_go(operation: Operation, index: int) -> bool:
+    """Whether the step returns what this very operation took: that is done in a pause and under a freeze too."""
+    returns = operation.steps[index].step.kind is StepKind.RETURN_PLACEMENT
+    return returns and any(one.step.kind is StepKind.TAKE_PLACEMENT for one in operation.steps[:index])
+
+
+def _not_begun(operation: Operation, index: int, now: datetime, message: str) -> Operation:
+    """A step that is not begun ends the operation; a move leaves what was moved before it, where that is good."""
+    if not (is_move(operation.steps[index]) and has_moved(operation, index) and may_stop_before(operation, index)):
+        return _skipped(operation, index, now, message)
+    records = (
+        replace(record, state=StepState.LEFT_OUT, finished_at=now, message=f"left out: {message}")
+        if is_move(record) and record.state is StepState.PENDING
+        else record
+        for record in operation.steps
+    )
+    return replace(operation, steps=tuple(records))
+
+
+def _wait_for_searches(operation: Operation, index: int, now: datetime, hold: str) -> Move:
+    """Wait until searches have recovered, but not for ever; the first reason stays on record."""
+    if _waited_seconds(operation, index, now) >= THROTTLE_SECONDS:
+        message = f"searches did not recover within {seconds(THROTTLE_SECONDS)}: {hold}"
+        return Move(operation=_not_begun(operation, index, now, message))
+    if operation.steps[index].message.startswith(_WAITS):
+        return Move(operation=operation)
+    return Move(operation=_with_record(operation, index, message=f"{_WAITS}{hold}"))
+
+
 def _wait_for_sight(operation: Operation, index: int, now: datetime, message: str) -> Move:
     """The outside cannot be read: wait, but not for ever."""
-    before = operation.steps[index - 1].finished_at if index else None
-    if _passed_seconds(before or operation.started_at, now) < INTENT_DEADLINE_SECONDS:
+    if _waited_seconds(operation, index, now) < INTENT_DEADLINE_SECONDS:
         return Move(operation=operation)
-    return Move(operation=_skipped(operation, index, now, message))
+    return Move(operation=_not_begun(operation, index, now, message))
+
+
+def _waited_seconds(operation: Operation, index: int, now: datetime) -> float:
+    """Since the step before this one was over."""
+    before = operation.steps[index - 1].finished_at if index else None
+    return _passed_seconds(before or operation.started_at, now)
 
 
 def _resume(operation: Operation, index: int, snapshot: Snapshot, now: datetime) -> Move:
@@ -170,14 +239,28 @@ def _resume(operation: Operation, index: int, snapshot: Snapshot, now: datetime)
     if view.sight is Sight.AFTER and record.step.kind not in KEY_STEPS:
         return Move(operation=_with_record(operation, index, state=StepState.APPLIED, message=view.message))
     if view.sight is Sight.FOREIGN:
-        return Move(operation=_skipped(operation, index, now, view.message))
+        return Move(operation=_given_up_midway(operation, index, now, view.message, StepState.SKIPPED))
     if late:
         message = f"not written within {seconds(INTENT_DEADLINE_SECONDS)}: {record.message or view.message}"
-        failed = _with_record(operation, index, state=StepState.FAILED, finished_at=now, message=message)
-        return Move(operation=failed)
+        return Move(operation=_given_up_midway(operation, index, now, message, StepState.FAILED))
     if view.sight is Sight.UNKNOWN:
         return Move(operation=operation)
     return Move(operation=operation, call=Call(step_index=index, undo=False))
+
+
+def _given_up_midway(operation: Operation, index: int, now: datetime, message: str, state: StepState) -> Operation:
+    """A step that was asked for and is given up; of moves a part may be made, so they are taken back."""
+    if not is_move(operation.steps[index]):
+        return _with_record(operation, index, state=state, finished_at=now, message=message)
+    return _withdrawn(operation, index, now, message)
+
+
+def _withdrawn(operation: Operation, index: int, now: datetime, message: str) -> Operation:
+    """On the way back; where Milvus may still be at work on what was asked, from when that is over."""
+    unsure = operation.steps[index].state is StepState.INTENDED and is_move(operation.steps[index])
+    since = now + timedelta(seconds=TASK_SECONDS) if unsure else now
+    changes = {"state": StepState.UNDOING, "intended_at": since, "finished_at": None, "message": message}
+    return _with_record(operation, index, **changes)
 
 
 def _verify(operation: Operation, index: int, snapshot: Snapshot, now: datetime) -> Move:
@@ -188,10 +271,11 @@ def _verify(operation: Operation, index: int, snapshot: Snapshot, now: datetime)
     seen = effect(record.step, snapshot)
     if seen.reached:
         done = _with_record(operation, index, state=StepState.DONE, finished_at=now, message=seen.message)
-        return Move(operation=done)
-    if look(record.step, snapshot).sight in {Sight.FOREIGN, Sight.BEFORE}:
-        message = f"changed by somebody else: {look(record.step, snapshot).message}"
-        return Move(operation=_skipped(operation, index, now, message))
+        return Move(operation=done if settled(record.step.verification, record.intended_at, now) else operation)
+    view = look(record.step, snapshot)
+    if view.sight is Sight.FOREIGN or (view.sight is Sight.BEFORE and record.step.kind not in PATIENT_KINDS):
+        message = f"changed by somebody else: {view.message}"
+        return Move(operation=_given_up_midway(operation, index, now, message, StepState.SKIPPED))
     if other_pod_left(record.step, snapshot):
         message = f"Kubernetes removed another pod than {record.step.verification.get('pod')}"
         return Move(operation=_skipped(operation, index, now, message))
@@ -205,7 +289,7 @@ def _verify(operation: Operation, index: int, snapshot: Snapshot, now: datetime)
 def _too_late(operation: Operation, index: int, snapshot: Snapshot, now: datetime, message: str) -> Operation:
     step = operation.steps[index].step
     if step.kind is not StepKind.SCALE_QUERY_NODES:
-        return _with_record(operation, index, state=StepState.UNDOING, intended_at=now, message=message)
+        return _withdrawn(operation, index, now, message)
     if step.verification.get("pod") is not None:
         stuck = _with_record(operation, index, state=StepState.FAILED, finished_at=now, message=message)
         return _finished(stuck, now, Reason.DRAIN_STUCK, message)
@@ -219,22 +303,34 @@ def _too_late(operation: Operation, index: int, snapshot: Snapshot, now: datetim
 
 def _take_back(operation: Operation, snapshot: Snapshot, now: datetime) -> Move:
     """Undo what was done, the last first; then the operation is over."""
-    places = [place for place, record in enumerate(operation.steps) if record.state in _TO_UNDO]
-    if not places:
+    index = _last_to_undo(operation)
+    if index is None:
         return Move(operation=_given_up(operation, now))
-    index = places[-1]
     record = operation.steps[index]
     if record.state is not StepState.UNDOING:
-        undoing = _with_record(operation, index, state=StepState.UNDOING, intended_at=now)
+        undoing = _with_record(operation, index, state=StepState.UNDOING, intended_at=now, finished_at=None)
         return Move(operation=undoing)
-    undone = is_undone(record.step, snapshot)
+    known = not is_move(record) or may_take_back(operation, record, snapshot, now)
+    undone = is_undone(record.step, snapshot) if known else None
     if undone:
         return Move(operation=_with_record(operation, index, state=StepState.UNDONE, finished_at=now))
     if _passed_seconds(record.intended_at, now) > INTENT_DEADLINE_SECONDS:
         return Move(operation=_undo_failed(operation, index, now, record.message))
-    if undone is None:
+    asked = record.finished_at is not None and _passed_seconds(record.finished_at, now) < ASK_AGAIN_SECONDS
+    if undone is None or asked:
         return Move(operation=operation)
     return Move(operation=operation, call=Call(step_index=index, undo=True))
+
+
+def _last_to_undo(operation: Operation) -> int | None:
+    """Where a move could not be taken back the earlier ones stay too, but not what was held for them."""
+    stuck = any(is_move(record) and record.state is StepState.FAILED for record in operation.steps)
+    places = [
+        place
+        for place, record in enumerate(operation.steps)
+        if record.state in _TO_UNDO and not (stuck and is_move(record))
+    ]
+    return places[-1] if places else None
 
 
 def _given_up(operation: Operation, now: datetime) -> Operation:
@@ -255,11 +351,11 @@ def _outcome(records: Sequence[StepRecord]) -> Reason:
 
 
 def _undo_failed(operation: Operation, index: int, now: datetime, message: str) -> Operation:
-    """What was done stays; a person must look."""
+    """What was done stays; a person must look. What was held for a move is still let go."""
     record = operation.steps[index]
     outcome, told = _outcome(operation.steps), f"{dict(record.step.undo)} could not be restored: {message}"
     failed = _with_record(operation, index, state=StepState.FAILED, finished_at=now, message=told)
-    return _finished(failed, now, outcome, told)
+    return failed if is_move(record) else _finished(failed, now, outcome, told)
 
 
 # -- records ---------------------------------------------------------------------------------------------------------

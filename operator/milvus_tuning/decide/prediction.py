@@ -4,6 +4,9 @@
     computation       the mean over the nodes that were measured (the load if it were even), x before/after in nodes
     P99               P99 measured x (1 - computation before) / (1 - computation after)
     skew              stays as it is for a setting and for a leaving node; where new nodes come nobody knows
+    moves of segments the segments that the steps name and their rows; what becomes of the skew and of the busiest node
+                      comes from the decision's outlook (the heat model), and P99 goes with the busiest node then, since
+                      a search waits for the slowest
     memory headroom   100 - use/limit of the fullest node, once the moved bytes have gone in equal shares from or to
                       the nodes that stay
 
@@ -26,10 +29,11 @@ from datetime import datetime
 from milvus_tuning.decide.load import MAX_SAMPLE_AGE_SECONDS, NodeLoad, node_loads, skew_ratio
 from milvus_tuning.decide.readback import find_pod, integer
 from milvus_tuning.decide.steps import segments_held_by, served_segments
-from milvus_tuning.plan import Prediction, Signal, Step, StepKind
+from milvus_tuning.plan import Outlook, Prediction, Signal, Step, StepKind, segment_ids
 from milvus_tuning.snapshot import QueryNode, Segment, Snapshot
 
 MOST_QUEUED_RATIO = 0.95  # beyond it 1 / (1 - use) doubles with each further 2 %: more noise than estimate
+_PLACEMENT_KINDS = frozenset({StepKind.MOVE_SEGMENTS, StepKind.SET_REPLICA_NUMBER})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,11 +58,16 @@ class _Moved:
     count_bytes: float | None = None
 
 
-def predict(steps: Sequence[Step], snapshot: Snapshot, signal: Signal, now: datetime) -> Prediction:
+def predict(
+    steps: Sequence[Step], snapshot: Snapshot, signal: Signal, now: datetime, outlook: Outlook | None = None
+) -> Prediction:
     """What the steps are expected to do, seen from this snapshot; what has no ground is None.
 
     Without a change of size the counts, the computation and the skew stay as they are, and P99 after is unknown.
+    outlook: what the heat model says of moves and of in-memory replicas.
     """
+    if outlook is not None or any(step.kind in _PLACEMENT_KINDS for step in steps):
+        return _of_placement(steps, snapshot, signal, now, outlook or Outlook())
     size, loads = _size(steps, snapshot), node_loads(snapshot, now)
     moved = _moved(size, snapshot, loads) if size else _Moved()
     count = snapshot.workload.desired_count if snapshot.workload else None
@@ -78,6 +87,32 @@ def predict(steps: Sequence[Step], snapshot: Snapshot, signal: Signal, now: date
         p99_milliseconds_before=None if p99 is None else round(p99),
         p99_milliseconds_after=_p99_after(p99, before, after) if size else None,
         memory_headroom_percent=_headroom_percent(size, moved, snapshot, loads),
+    )
+
+
+def _of_placement(
+    steps: Sequence[Step], snapshot: Snapshot, signal: Signal, now: datetime, outlook: Outlook
+) -> Prediction:
+    """Of moves and in-memory replicas: the size stays, the load is spread in another way."""
+    ids = [one for step in steps if step.kind is StepKind.MOVE_SEGMENTS for one in segment_ids(step.action)]
+    rows = {segment.segment_id: segment.rows for segment in snapshot.segments}
+    count = snapshot.workload.desired_count if snapshot.workload else None
+    p99, mean = _p99_milliseconds(snapshot, now), _percent(signal.even_computation_ratio)
+    skew = outlook.skew_percent_before
+    return Prediction(
+        node_count_before=count,
+        node_count_after=count,
+        moved_segments=len(ids) or outlook.moved_segments,
+        moved_rows=sum(rows.get(one, 0) for one in ids) if ids else outlook.moved_rows,
+        moved_bytes=outlook.moved_bytes,
+        computation_percent_before=mean,
+        computation_percent_after=mean if ids else None,
+        skew_percent_before=_percent(skew_ratio(signal)) if skew is None else skew,
+        skew_percent_after=outlook.skew_percent_after,
+        p99_milliseconds_before=None if p99 is None else round(p99),
+        p99_milliseconds_after=_p99_after(
+            p99, _ratio(outlook.busiest_percent_before), _ratio(outlook.busiest_percent_after)
+        ),
     )
 
 
@@ -147,6 +182,10 @@ def _ratio_after(node: QueryNode, load: NodeLoad, gained_bytes: float) -> float 
     if load.used_bytes is None or not node.memory_limit_bytes:
         return None
     return (load.used_bytes + max(gained_bytes, -(load.loaded_bytes or 0.0))) / node.memory_limit_bytes
+
+
+def _ratio(percent: int | None) -> float | None:
+    return None if percent is None else percent / 100
 
 
 def _percent(ratio: float | None) -> int | None:

@@ -55,6 +55,20 @@ WANTS_NONE = frozenset(
         Reason.REPLICA_NEEDS_NODES,
         Reason.GRACE_PERIOD_TOO_SHORT,
         Reason.NO_VICTIM,
+        Reason.NO_BETTER_PLACEMENT,
+        Reason.NO_NEUTRAL_SWAP,
+        Reason.MOVES_UNDONE,
+    }
+)
+# The same for moves. Reasons of the size say nothing about them: a skew is no ground for a node, and the one for moves.
+WANTS_NO_MOVES = frozenset(
+    {
+        Reason.STEADY,
+        Reason.WITHIN_TOLERANCE,
+        Reason.NOT_MANAGED,
+        Reason.NO_BETTER_PLACEMENT,
+        Reason.NO_NEUTRAL_SWAP,
+        Reason.MOVES_UNDONE,
     }
 )
 
@@ -111,16 +125,34 @@ def _text(value: str | int | None) -> str | None:
 
 
 def same_change(left: Sequence[Step], right: Sequence[Step]) -> bool:
-    """Whether both aim at the same thing: equal kinds in order, counts, keys and values. Who leaves may differ."""
-    return [_aim(step) for step in left] == [_aim(step) for step in right]
+    """Whether both aim at the same thing: equal kinds in order, counts, keys and values. Who leaves may differ.
+
+    Moves aim at the first QueryNode that they take segments from, the hot one. Which segments go, and where, follows
+    the noise of the heat: a plan that waits for a word must not be another one each minute.
+    """
+    return _aims(left) == _aims(right)
 
 
-def _aim(step: Step) -> tuple[StepKind, str | int | None, str | int | None]:
+_Aim = tuple[StepKind, str | int | None, str | int | None]
+
+
+def _aims(steps: Sequence[Step]) -> list[_Aim]:
+    moves = [step for step in steps if step.kind is StepKind.MOVE_SEGMENTS]
+    if not moves:
+        return [_aim(step) for step in steps]
+    held = any(step.kind is StepKind.TAKE_PLACEMENT for step in steps)
+    return [(StepKind.MOVE_SEGMENTS, moves[0].precondition.get("pod"), StepKind.TAKE_PLACEMENT if held else None)]
+
+
+def _aim(step: Step) -> _Aim:
     """What a step is for, whether its numbers are numbers or the text they are stored as."""
     if step.kind is StepKind.SCALE_QUERY_NODES:
         return step.kind, integer(step.precondition, "desiredCount"), integer(step.action, "count")
     if step.kind is StepKind.DRAIN_QUERY_NODE:
         return step.kind, None, None
+    if step.kind is StepKind.SET_REPLICA_NUMBER:
+        name = f"{step.action.get('database')}.{step.action.get('collection')}"
+        return step.kind, name, integer(step.action, "count")
     return step.kind, normalised(str(step.action.get("key"))), _text(step.action.get("value"))
 
 
@@ -159,7 +191,7 @@ def propose(
         steps=decision.steps,
         risk=risk[0],
         risk_reasons=risk[1],
-        prediction=predict(decision.steps, snapshot, signal, now),
+        prediction=predict(decision.steps, snapshot, signal, now, decision.outlook),
         proposed_at=at,
         expires_at=at + timedelta(minutes=(spec.approval or Approval()).expiry_minutes),
     )
@@ -188,17 +220,30 @@ def staleness(plan: Plan, spec: MilvusTuningSpec, snapshot: Snapshot, decision: 
         if same_change(plan.change.steps, decision.steps):
             return None
         return f"another change is called for now: {decision.message}"
-    if any(step.kind in KEY_STEPS for step in plan.change.steps):
-        return _setting_not_wanted(plan.change, spec, snapshot)
-    return _size_not_wanted(plan.change, spec, snapshot, decision)
+    return _not_wanted(plan.change, spec, snapshot, decision)
+
+
+def _not_wanted(change: Change, spec: MilvusTuningSpec, snapshot: Snapshot, decision: Decision) -> str | None:
+    """Why a decision without steps stands against the change, or None: most of them say nothing about it."""
+    kinds = {step.kind for step in change.steps}
+    if StepKind.MOVE_SEGMENTS in kinds:
+        wanted = decision.reason not in WANTS_NO_MOVES
+        return None if wanted else f"no moves are called for any more: {decision.message}"
+    if kinds & KEY_STEPS:
+        return _setting_not_wanted(change, spec, snapshot)
+    return _size_not_wanted(change, spec, snapshot, decision)
 
 
 def _moved_on(steps: Sequence[Step], snapshot: Snapshot) -> str | None:
     """What stands against a precondition, read afresh; what cannot be read is no reason.
 
-    All steps are looked at, since no step of a plan changes what another one starts from: half a plan is not begun.
+    All steps are looked at, since half a plan is not begun; but for the one that returns the placement after moves: it
+    starts from what the first step makes.
     """
+    taken = any(step.kind is StepKind.TAKE_PLACEMENT for step in steps)
     for step in steps:
+        if taken and step.kind is StepKind.RETURN_PLACEMENT:
+            continue
         view = look(step, snapshot)
         if view.sight is Sight.FOREIGN:
             return view.message

@@ -6,16 +6,37 @@ sealed segment is served by the nodes that stayed, replica by replica, with the 
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 
 from milvus_tuning.catalogue import normalised
+from milvus_tuning.decide.placement_seen import (
+    look_at_moves,
+    look_at_replicas,
+    moves_effect,
+    moves_undone,
+    replicas_effect,
+    replicas_undone,
+)
+from milvus_tuning.decide.sight import Effect, Sight, View, find_pod, integer
 from milvus_tuning.decide.steps import served_rows
 from milvus_tuning.decide.words import listed
 from milvus_tuning.plan import Parameters, Step, StepKind
 from milvus_tuning.snapshot import ProblemKind, QueryNode, SegmentState, Snapshot
+
+__all__ = [
+    "KEY_STEPS",
+    "Effect",
+    "Sight",
+    "View",
+    "effect",
+    "find_pod",
+    "integer",
+    "is_undone",
+    "look",
+    "obstacle",
+    "other_pod_left",
+]
 
 # A key in etcd has a record of what was before us beside it: a value that is in place already says nothing about the
 # record, so these writes are always made (they are idempotent, and one transaction).
@@ -25,31 +46,6 @@ _UNTRUSTED = (
     ProblemKind.MILVUS_CREDENTIALS_REJECTED,
     ProblemKind.NODE_IDENTITY_UNKNOWN,
 )
-
-
-class Sight(enum.Enum):
-    """What can be seen of an absolute write."""
-
-    BEFORE = enum.auto()  # the value the step starts from
-    AFTER = enum.auto()  # the value the step writes
-    FOREIGN = enum.auto()  # neither: somebody else wrote
-    UNKNOWN = enum.auto()  # cannot be read now
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class View:
-    """What is seen, and in words."""
-
-    sight: Sight
-    message: str = ""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Effect:
-    """Whether the effect is there; the message says what is, or what is still missing."""
-
-    reached: bool
-    message: str
 
 
 _Look = Callable[[Step, Snapshot], View]
@@ -81,6 +77,10 @@ def effect(step: Step, snapshot: Snapshot) -> Effect:
     """Whether the step had its effect, beyond its write being in place."""
     if step.kind is StepKind.SCALE_QUERY_NODES:
         return _drained(step, snapshot) if step.verification.get("pod") is not None else _grown(step, snapshot)
+    if step.kind is StepKind.MOVE_SEGMENTS:
+        return moves_effect(step, snapshot)
+    if step.kind is StepKind.SET_REPLICA_NUMBER:
+        return replicas_effect(step, snapshot)
     view = look(step, snapshot)
     if step.kind in KEY_STEPS and view.sight is not Sight.UNKNOWN:
         stored = _stored_value(step.action, snapshot)
@@ -90,6 +90,8 @@ def effect(step: Step, snapshot: Snapshot) -> Effect:
 
 def other_pod_left(step: Step, snapshot: Snapshot) -> bool:
     """Whether the count is as asked, nobody is leaving, and the marked pod is still there: Kubernetes took another."""
+    if step.kind is not StepKind.SCALE_QUERY_NODES:
+        return False
     victim = find_pod(snapshot, step.verification.get("pod"), step.verification.get("podUid"))
     workload = snapshot.workload
     if victim is None or workload is None or any(node.terminating for node in snapshot.query_nodes):
@@ -99,28 +101,25 @@ def other_pod_left(step: Step, snapshot: Snapshot) -> bool:
 
 def is_undone(step: Step, snapshot: Snapshot) -> bool | None:
     """Whether the value of the undo is in place (or there is nothing left to undo); None where it cannot be read."""
-    if step.kind is StepKind.DRAIN_QUERY_NODE:
-        victim = find_pod(snapshot, step.undo.get("pod"), step.precondition.get("podUid"))
-        if snapshot.workload is None:
-            return None
-        return victim is None or victim.terminating or victim.deletion_cost == integer(step.undo, "deletionCost")
-    if step.kind is StepKind.SCALE_QUERY_NODES:
-        if snapshot.workload is None:
-            return None
-        return snapshot.workload.desired_count == integer(step.undo, "count")
-    return False if snapshot.settings_readable else None  # the write also settles the record kept beside the key
+    match step.kind:
+        case StepKind.DRAIN_QUERY_NODE:
+            return _mark_is_off(step, snapshot)
+        case StepKind.SCALE_QUERY_NODES:
+            workload = snapshot.workload
+            return None if workload is None else workload.desired_count == integer(step.undo, "count")
+        case StepKind.MOVE_SEGMENTS:
+            return moves_undone(step, snapshot)
+        case StepKind.SET_REPLICA_NUMBER:
+            return replicas_undone(step, snapshot)
+        case _:  # the write also settles the record kept beside the key
+            return False if snapshot.settings_readable else None
 
 
-def find_pod(snapshot: Snapshot, pod: str | int | None, uid: str | int | None) -> QueryNode | None:
-    """The pod of this name and uid; another pod of the same name is not it."""
-    found = (node for node in snapshot.query_nodes if node.pod == pod and (uid is None or node.pod_uid == uid))
-    return next(found, None)
-
-
-def integer(parameters: Parameters, name: str) -> int | None:
-    """A parameter as a number; status may have kept it as text."""
-    value = parameters.get(name)
-    return None if value is None else int(value)
+def _mark_is_off(step: Step, snapshot: Snapshot) -> bool | None:
+    victim = find_pod(snapshot, step.undo.get("pod"), step.precondition.get("podUid"))
+    if snapshot.workload is None:
+        return None
+    return victim is None or victim.terminating or victim.deletion_cost == integer(step.undo, "deletionCost")
 
 
 # -- what was written ------------------------------------------------------------------------------------------------
@@ -183,6 +182,8 @@ _LOOKS: Mapping[StepKind, _Look] = MappingProxyType(
         StepKind.SET_CONFIG: _look_at_key,
         StepKind.TAKE_PLACEMENT: _look_at_key,
         StepKind.RETURN_PLACEMENT: _look_at_key,
+        StepKind.MOVE_SEGMENTS: look_at_moves,
+        StepKind.SET_REPLICA_NUMBER: look_at_replicas,
     }
 )
 

@@ -1,8 +1,11 @@
 """How much can go wrong with a change, and how hard it is to take back.
 
-    Low      a live key in its known range; the placement under a lease, or handed back
-    Medium   QueryNodes more: they cost, and segments move to them
+    Low      a live key in its known range; the placement under a lease, or handed back; a row-neutral swap of segments,
+             which Milvus's balancer leaves alone: the plan holds it off meanwhile and lets it go again
+    Medium   QueryNodes more: they cost, and segments move to them; segments moved where the policy places them;
+             an in-memory replica more: it takes the collection's memory once more
     High     a QueryNode less: Kubernetes has told the pod to stop, nobody can call it back;
+             an in-memory replica less: it takes its load onto the others, and loading it again takes its time;
              a key that carries consistency: searches may see older data, or wait for fresh data
 
 A change has the highest class of its steps. Example: one step sets queryCoord.autoBalanceInterval (Low), another
@@ -12,36 +15,57 @@ common.gracefulTime (High): the change is High, and the reason names the second 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import assert_never
 
 from milvus_tuning.catalogue import normalised
 from milvus_tuning.decide.readback import integer
-from milvus_tuning.plan import Risk, Step, StepKind
+from milvus_tuning.plan import Risk, Step, StepKind, segment_ids
 
 CONSISTENCY_KEYS = frozenset({normalised("common.gracefulTime")})
 
 
 def risk_of(steps: Sequence[Step]) -> tuple[Risk, tuple[str, ...]]:
     """The highest class over the steps, and in words what each step of that class does; Low for no steps at all."""
-    classes = [_class_of(step) for step in steps]
+    swaps = any(step.kind is StepKind.RETURN_PLACEMENT for step in steps)
+    classes = [
+        _class_of_moves(step, swaps) if step.kind is StepKind.MOVE_SEGMENTS else _class_of(step) for step in steps
+    ]
     highest = max((risk for risk, _ in classes), key=lambda risk: risk.rank, default=Risk.LOW)
     return highest, tuple(reason for risk, reason in classes if risk is highest)
 
 
 def _class_of(step: Step) -> tuple[Risk, str]:
+    key = step.action.get("key")
     match step.kind:
         case StepKind.SCALE_QUERY_NODES:
             return _class_of_size(step)
         case StepKind.DRAIN_QUERY_NODE:
             return Risk.LOW, f"{step.action.get('pod')} gets a mark, which can be taken off again"
         case StepKind.SET_CONFIG:
-            return _class_of_key(str(step.action.get("key")))
+            return _class_of_key(str(key))
+        case StepKind.SET_REPLICA_NUMBER:
+            return _class_of_replicas(step)
         case StepKind.TAKE_PLACEMENT:
-            return Risk.LOW, f"{step.action.get('key')} is set under a lease: without the operator it runs out"
+            return Risk.LOW, f"{key} is set under a lease: without the operator it runs out"
         case StepKind.RETURN_PLACEMENT:
-            return Risk.LOW, f"{step.action.get('key')} is handed back: Milvus balances as it did before"
+            return Risk.LOW, f"{key} is handed back: Milvus balances as it did before"
         case _:
-            assert_never(step.kind)
+            raise ValueError(f"{step.kind} has no class of its own")
+
+
+def _class_of_moves(step: Step, swaps: bool) -> tuple[Risk, str]:
+    count, way = len(segment_ids(step.action)), f"{step.precondition.get('pod')} to {step.action.get('pod')}"
+    moved = f"{count} segment{'' if count == 1 else 's'} from {way}"
+    if swaps:
+        return Risk.LOW, f"row-neutral swap: {moved}"
+    return Risk.MEDIUM, f"moves {moved}: each is loaded there before it is released here"
+
+
+def _class_of_replicas(step: Step) -> tuple[Risk, str]:
+    before, after = integer(step.precondition, "count"), integer(step.action, "count")
+    name = f"{step.action.get('database')}.{step.action.get('collection')} ({before} -> {after})"
+    if before is not None and after is not None and after > before:
+        return Risk.MEDIUM, f"in-memory replicas more of {name}: each takes the memory of the whole collection"
+    return Risk.HIGH, f"in-memory replicas less of {name}: the others carry its load, and it is gone at once"
 
 
 def _class_of_size(step: Step) -> tuple[Risk, str]:
