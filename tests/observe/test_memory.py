@@ -1,6 +1,7 @@
 """What passes leave to each other: per target and connection, and no more than there is room for."""
 
-from milvus_tuning.observe.memory import MOST_TARGETS_KEPT, ClusterMemory, Memories
+from milvus_tuning.clients.connect import MOST_TARGETS_KEPT
+from milvus_tuning.observe.memory import ClusterMemory, Memories
 from milvus_tuning.snapshot import MISSING, Collection, Sample
 
 

@@ -9,12 +9,13 @@ import grpc  # type: ignore[import-untyped]
 import pytest
 
 from milvus_tuning.clients.milvus import MilvusClient
+from milvus_tuning.observe import Observer
 from milvus_tuning.observe.memory import ClusterMemory
 from milvus_tuning.observe.milvus import MilvusFacts, read_milvus
+from milvus_tuning.settings import Settings
 from milvus_tuning.snapshot import Collection, ProblemKind, Sample, Segment, SegmentState
 from tests.clients.milvus_server import ByRequest, Override, RecordedMilvus, a_milvus, refuses
-
-NO_INDEX = {"status": {"code": 700, "reason": "index not found"}}
+from tests.observe.world import NAMESPACE, NOW, World, a_vector, serving
 
 
 def _segment(key: int, **more: Any) -> dict[str, Any]:
@@ -24,7 +25,7 @@ def _segment(key: int, **more: Any) -> dict[str, Any]:
 def _milvus(collections: int, **overrides: Override) -> dict[str, Override]:
     """A Milvus with collections c1, c2, ..., each with one replica and one segment of its own id."""
     keys = range(1, collections + 1)
-    return {
+    recorded: dict[str, Override] = {
         "GetVersion": {"version": "v2.6.0"},
         "GetMetrics": {"response": '{"nodes_info": []}'},
         "ListDatabases": {"db_names": ["default"]},
@@ -39,7 +40,8 @@ def _milvus(collections: int, **overrides: Override) -> dict[str, Override]:
             }
         ),
         "GetQuerySegmentInfo": ByRequest(lambda request: {"infos": [_segment(int(request.collectionName[1:]))]}),
-    } | overrides
+    }
+    return recorded | overrides
 
 
 @contextmanager
@@ -141,6 +143,18 @@ def test_a_milvus_that_falls_silent_is_asked_no_more() -> None:
         facts = _read(client)
     assert sum(1 for name, _, _ in servicer.asked if name == "GetReplicas") == 1
     assert (facts.coverage, len(facts.problems)) == (0.0, 1)
+
+
+def test_how_busy_collections_are_is_known_from_the_pass_before() -> None:
+    world = World(milvus=_milvus(420))
+    world.prometheus["collection_searches"] = a_vector(({"collection_name": "c1"}, 3.0), ({"collection_name": "c2"}, 0))
+    with serving(world):
+        observer = Observer(world.api_client(), Settings(request_timeout_seconds=10))
+        coverages = [observer.observe(NAMESPACE, world.parsed_spec(), NOW).placement_coverage for _ in range(2)]
+        observer.close()
+    read = [request.collectionID for name, request, _ in world.asked["milvus"] if name == "GetReplicas"]
+    assert (read.count(1), read.count(2)) == (2, 1)
+    assert coverages == [200 / 420, 399 / 420]
 
 
 def test_another_connection_remembers_nothing() -> None:

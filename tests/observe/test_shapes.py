@@ -123,11 +123,11 @@ def test_of_sparse_vectors_only_the_index_is_known() -> None:
     ],
 )
 def test_shapes_are_needed_where_the_cost_of_a_search_decides(spec: Mapping[str, Any], needed: bool) -> None:
-    target = {
+    rest = {
         "targetRef": {"kind": "HelmRelease", "name": "my-release"},
         "connections": {"prometheus": {"url": "http://prometheus:9090"}},
     }
-    assert MilvusTuningSpec.model_validate(target | spec).needs_heat == needed
+    assert MilvusTuningSpec.model_validate({**rest, **spec}).needs_heat == needed
 
 
 def _collections(count: int) -> list[Collection]:
