@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from milvus_tuning.cli.fields import Body, at, mapping, text
-from milvus_tuning.cli.layout import GAP, hanging, plural
+from milvus_tuning.cli.layout import GAP, hanging
 from milvus_tuning.plan import StepKind, StepState
 
 PARTS = ("precondition", "verification", "undo")
@@ -188,50 +188,6 @@ def _key_proof(step: Body) -> str:
     return f"{proof}, and Milvus has had {settle} s to read it" if settle else proof
 
 
-def _collection(step: Body, part: str) -> str:
-    return f"{text(step, part, 'database')}.{text(step, part, 'collection')}"
-
-
-def _move(part: str) -> Callable[[Body], str]:
-    def say(step: Body) -> str:
-        ids = text(step, part, "segments").split()
-        what = f"{plural(len(ids), 'segment')} of {_collection(step, part)}"
-        return f"move {what} to {text(step, part, 'pod')}: {', '.join(ids)}"
-
-    return say
-
-
-def _move_before(step: Body) -> str:
-    return f"they are on {text(step, 'precondition', 'pod')} ({text(step, 'precondition', 'podUid')})"
-
-
-def _move_proof(step: Body) -> str:
-    proof = mapping(step, "verification")
-    return f"{text(proof, 'pod')} ({text(proof, 'podUid')}) serves them within {text(proof, 'deadlineSeconds')} s"
-
-
-def _move_undo(step: Body) -> str:
-    return f"move them back to {text(step, 'undo', 'pod')}"
-
-
-def _replicas(part: str) -> Callable[[Body], str]:
-    def say(step: Body) -> str:
-        groups = ", ".join(text(step, part, "resourceGroups").split())
-        where = f" (resource groups: {groups})" if groups else ""
-        return f"set the in-memory replicas of {_collection(step, part)} to {text(step, part, 'count')}{where}"
-
-    return say
-
-
-def _replicas_before(step: Body) -> str:
-    return f"it has {text(step, 'precondition', 'count')}"
-
-
-def _replicas_proof(step: Body) -> str:
-    proof = mapping(step, "verification")
-    return f"{text(proof, 'count')} serve within {text(proof, 'deadlineSeconds')} s"
-
-
 def _key_is(part: str) -> Callable[[Body], str]:
     return lambda step: f"{text(step, part, 'key')} is {_value(step, part)}"
 
@@ -264,8 +220,6 @@ _ACTIONS: Mapping[str, Callable[[Body], str]] = {
     StepKind.DRAIN_QUERY_NODE: _drain_action,
     StepKind.MOVE_SEGMENTS: _move_action,
     StepKind.SET_REPLICA_NUMBER: _replica_action,
-    StepKind.MOVE_SEGMENTS: _move("action"),
-    StepKind.SET_REPLICA_NUMBER: _replicas("action"),
     **{kind: _set_key("action") for kind in _KEY_KINDS},
 }
 _WORDS: Mapping[tuple[str, str], Callable[[Body], str]] = {
