@@ -46,6 +46,30 @@ TAKE_PLACEMENT: Object = {
     "verification": {"key": "querycoord.autobalance", "value": "false"},
     "undo": {"key": "querycoord.autobalance", "value": None},
 }
+_PRODUCTS: Object = {"database": "default", "collection": "products"}
+_HERE: Object = _PRODUCTS | {"segments": "451 452", "pod": "qn-1", "podUid": "0b8a"}
+_THERE: Object = _HERE | {"pod": "qn-2", "podUid": "77c1"}
+MOVE: Object = {
+    "kind": "MoveSegments",
+    "precondition": _HERE,
+    "action": _THERE,
+    "verification": _THERE | {"deadlineSeconds": "180"},
+    "undo": _HERE,
+}
+MOVE_BACK: Object = {
+    "kind": "MoveSegments",
+    "precondition": _THERE | {"segments": "460"},
+    "action": _HERE | {"segments": "460"},
+    "verification": _HERE | {"segments": "460", "deadlineSeconds": "180"},
+    "undo": _THERE | {"segments": "460"},
+}
+REPLICAS: Object = {
+    "kind": "SetReplicaNumber",
+    "precondition": _PRODUCTS | {"count": "1"},
+    "action": _PRODUCTS | {"count": "2", "resourceGroups": "rg-a rg-b"},
+    "verification": _PRODUCTS | {"count": "2", "deadlineSeconds": "1800"},
+    "undo": _PRODUCTS | {"count": "1", "resourceGroups": ""},
+}
 OF_TOMORROW: Object = {
     "kind": "WarmCollection",
     "precondition": {"collection": "products"},
@@ -151,3 +175,50 @@ def a_plan(
         "spec": {"change": change} | ({"approval": approval} if approval else {}),
     }
     return body | ({"status": status} if status else {})
+
+
+def a_node(pod: str, *, computation: int, heat: int | None, **fields: Any) -> Object:
+    """A QueryNode in status, as the heat model sees it."""
+    own: Object = {"pod": f"my-release-milvus-querynode-7d9c5b6f4-{pod}", "ready": True, "capacityPercent": 30}
+    own |= {"computationPercent": computation, "rows": 60000, "segments": 12}
+    return own | ({} if heat is None else {"heatPercent": heat}) | fields
+
+
+def a_hot_policy(*, mode: str = "Observe", **status: Any) -> Object:
+    """A policy that measures heat: three QueryNodes, one of them hot, for two collections."""
+    pod = "my-release-milvus-querynode-7d9c5b6f4"
+    held = {"database": "default", "collection": "products", "rows": 5000}
+    observed = {
+        "dataTime": "2026-01-05T11:59:48Z",
+        "servingCount": 3,
+        "collections": 2,
+        "queryNodes": [
+            a_node("2kq8x", computation=35, heat=40),
+            a_node("7vb4m", computation=85, heat=80, resourceGroups="rg-fast"),
+            a_node("x9zlp", computation=20, heat=None, rows=0, segments=0),
+        ],
+    }
+    heat = {
+        "errorPercent": 15,
+        "skewPercent": 35,
+        "collections": [
+            {
+                "database": "default",
+                "name": "products",
+                "searchesPerSecond": 12,
+                "coresThousandths": 310,
+                "sharePercent": 85,
+                "replicas": 1,
+                "segments": 12,
+                "busiestPod": f"{pod}-7vb4m",
+            },
+            {"database": "shop", "name": "users", "coresThousandths": 54, "sharePercent": 15},
+        ],
+        "segments": [
+            held | {"segment": "450123456789012345", "pod": f"{pod}-7vb4m", "coresThousandths": 71},
+            held | {"segment": "450123456789012377", "pod": f"{pod}-2kq8x", "coresThousandths": 70},
+        ],
+    }
+    policy = a_policy(**({"observed": observed, "heat": heat} | status))
+    policy["spec"]["loadBalancing"] = {"hotSegments": {"mode": mode}}
+    return policy

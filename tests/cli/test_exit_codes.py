@@ -14,7 +14,7 @@ import yaml
 
 from milvus_tuning.__main__ import main
 from milvus_tuning.cli import EXIT_FAILURE, EXIT_OK, EXIT_TO_DO, EXIT_USAGE, program_name
-from tests.cli.objects import Object, a_decision, a_plan, a_policy
+from tests.cli.objects import Object, a_decision, a_hot_policy, a_plan, a_policy
 
 NAMESPACE = "/apis/milvustuning.io/v1alpha1/namespaces/milvus"
 REVIEW = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
@@ -270,9 +270,46 @@ def test_reading_exits_with_0_also_where_there_is_something_to_do(
     assert main([command, "wishing", *here, "-o", output]) == EXIT_OK
 
 
+@pytest.mark.parametrize("arguments", [["rag"], [], ["-o", "json"], ["-o", "yaml"]], ids=" ".join)
+@pytest.mark.parametrize("subject", ["nodes", "collections", "segments"])
+def test_top_shows_what_is_hot(
+    api: ApiServer, here: list[str], capsys: pytest.CaptureFixture[str], subject: str, arguments: list[str]
+) -> None:
+    api.holds([a_hot_policy()], [])
+    assert main(["top", subject, *arguments, *here]) == EXIT_OK
+    assert "7vb4m" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("policies", "said"),
+    [
+        pytest.param([STEADY], "the heat of milvus/rag is not estimated: declare ", id="no heat"),
+        pytest.param([STEADY, WISHING], "which one? MilvusTunings in namespace milvus: rag, wishing", id="two"),
+        pytest.param([], "no MilvusTuning in namespace milvus", id="none"),
+    ],
+)
+def test_top_without_an_answer_fails_with_a_line(
+    api: ApiServer, here: list[str], capsys: pytest.CaptureFixture[str], policies: list[Object], said: str
+) -> None:
+    api.holds(policies, [])
+    assert main(["top", "segments", *here]) == EXIT_FAILURE
+    out, line = capsys.readouterr()
+    assert (out, line.count("\n")) == ("", 1)
+    assert line.startswith(f"milvus-tuning: {said}")
+
+
 @pytest.mark.parametrize(
     "arguments",
-    [["plan", "--no-such-option"], ["approve"], ["plan", "-o", "xml"], ["no-such-command"], [], ["simulate"]],
+    [
+        ["plan", "--no-such-option"],
+        ["approve"],
+        ["plan", "-o", "xml"],
+        ["no-such-command"],
+        [],
+        ["simulate"],
+        ["top"],
+        ["top", "pods"],
+    ],
     ids=" ".join,
 )
 def test_wrong_usage_never_looks_like_something_to_do(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,7 +7,7 @@ from textwrap import dedent
 import pytest
 
 from milvus_tuning.cli import explain
-from tests.cli.objects import NOW, SET_KEY, a_decision, a_plan, a_policy
+from tests.cli.objects import NOW, SET_KEY, Object, a_decision, a_hot_policy, a_plan, a_policy
 
 
 def golden(text: str) -> str:
@@ -31,9 +31,10 @@ def test_a_decision_to_act() -> None:
         capacity              0.3
         queue share           not measured
 
-        TURNED DOWN       REASON                   BECAUSE
-        no change         ComputationAboveTarget   the window of 120 s is over
-        ScaleOut 2 -> 4   StepLimited              3 are enough: 47 % is below 50 %
+        What else was considered, and not chosen:
+        ALTERNATIVE         REASON                   EXPECTED
+        no change           ComputationAboveTarget   the window of 120 s is over
+        QueryNodes 2 -> 4   StepLimited              3 are enough: 47 % is below 50 %
 
         CONDITION       STATUS   SINCE   REASON        MESSAGE
         Ready           True     3h      Steady        all that is declared can be acted
@@ -55,6 +56,96 @@ def test_a_decision_not_to_act() -> None:
 
         No alternative was turned down.
     """)
+
+
+THREE_WAYS: Object = a_decision("HotNode", "*-7vb4m at 85 % is 35 % above the mean; a swap brings it to 62 %") | {
+    "rejected": [
+        {"alternative": "NoChange", "reason": "HotNode", "message": "the busiest stays at 85 %"},
+        {
+            "alternative": "SetReplicaNumber default.products 1 -> 2",
+            "reason": "ManualActionRequired",
+            "message": "busiest 85 -> 58 %, 1.2 GiB more memory; 2.3.5 has no way that keeps it loaded",
+        },
+        {
+            "alternative": "ScaleOut 3 -> 4",
+            "reason": "SkewNotCapacity",
+            "message": "busiest 85 -> 64 %, a pod more; spread evenly 3 QueryNodes carry the load",
+        },
+    ]
+}
+
+
+def explained(policy: Object, width: int) -> str:
+    """From the chosen remedy on; the rule before it is worded elsewhere."""
+    lines = explain.render(policy, NOW, width)
+    return "\n".join(lines[next(index for index, line in enumerate(lines) if "chosen" in line) :])
+
+
+def test_a_choice_between_three_remedies_shows_the_heat_and_what_the_others_would_do() -> None:
+    assert explained(a_hot_policy(decision=THREE_WAYS, conditions=None), 80) == golden("""
+          chosen       other places for segments
+          decided      12s ago (2026-01-05T11:59:48Z)
+
+        Behind it: heat is an estimate, on the mean within 15 % of the CPU measured.
+        * stands for my-release-milvus-querynode-7d9c5b6f4
+        POD       COMPUTATION %   HEAT %   CAPACITY %   SEGMENTS   ROWS     GROUP
+        *-7vb4m   85              80       30           12         60,000   rg-fast
+        *-2kq8x   35              40       30           12         60,000   -
+        *-x9zlp   20              -        30           0          0        -
+
+        COLLECTION         QPS   CORES   SHARE %   REPLICAS   SEGMENTS   BUSIEST
+        default.products   12    0.310   85        1          12         *-7vb4m
+        shop.users         -     0.054   15        -          -          -
+
+        What else was considered, and not chosen:
+        ALTERNATIVE                           REASON
+            EXPECTED
+        no change                             HotNode
+            the busiest stays at 85 %
+        replicas of default.products 1 -> 2   ManualActionRequired
+            busiest 85 -> 58 %, 1.2 GiB more memory; 2.3.5 has no way that keeps it
+            loaded
+        QueryNodes 3 -> 4                     SkewNotCapacity
+            busiest 85 -> 64 %, a pod more; spread evenly 3 QueryNodes carry the load
+    """)
+
+
+def test_a_wider_screen_has_the_remedies_side_by_side() -> None:
+    shown = explained(a_hot_policy(decision=THREE_WAYS, conditions=None), 112)
+    assert shown.endswith(
+        golden("""
+        What else was considered, and not chosen:
+        ALTERNATIVE                           REASON                 EXPECTED
+        no change                             HotNode                the busiest stays at 85 %
+        replicas of default.products 1 -> 2   ManualActionRequired   busiest 85 -> 58 %, 1.2 GiB more memory; 2.3.5 has
+                                                                     no way that keeps it loaded
+        QueryNodes 3 -> 4                     SkewNotCapacity        busiest 85 -> 64 %, a pod more; spread evenly 3
+                                                                     QueryNodes carry the load
+    """)
+    )
+
+
+def test_heat_is_shown_for_decisions_about_it_alone() -> None:
+    hot = explain.document(a_hot_policy(decision=a_decision("HotNode")))
+    steady = a_hot_policy(decision=a_decision("Steady"))
+    assert hot["heat"] == a_hot_policy()["status"]["heat"]
+    assert explain.document(steady)["heat"] is None
+    assert not [line for line in explain.render(steady, NOW, 120) if "HEAT %" in line]
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("NoChange", "no change"),
+        ("ScaleOut 2 -> 3", "QueryNodes 2 -> 3"),
+        ("SetReplicaNumber shop.users 2 -> 1", "replicas of shop.users 2 -> 1"),
+        ("move segment 7 to qn-2", "move segment 7 to qn-2"),
+        ("WarmCollection products", "WarmCollection products"),
+    ],
+)
+def test_an_alternative_is_told_in_words(word: str, said: str) -> None:
+    decision = a_decision("HotNode") | {"rejected": [{"alternative": word, "reason": "Steady", "message": "m"}]}
+    assert explained(a_policy(decision=decision), 120).count(f"\n{said}   ") == 1
 
 
 def test_a_plan_that_was_rolled_back() -> None:
@@ -134,6 +225,7 @@ def test_the_document_for_programs() -> None:
         "decision": a_decision("CooldownActive"),
         "meaning": "the last change was a short while ago",
         "remedy": "wait; cooldownSeconds",
+        "heat": None,
         "waitsFor": None,
         "conditions": None,
     }

@@ -5,7 +5,18 @@ from __future__ import annotations
 import pytest
 
 from milvus_tuning.cli import steps
-from tests.cli.objects import DRAIN, OF_TOMORROW, SCALE_IN, SCALE_OUT, SET_KEY, TAKE_PLACEMENT, Object
+from tests.cli.objects import (
+    DRAIN,
+    MOVE,
+    MOVE_BACK,
+    OF_TOMORROW,
+    REPLICAS,
+    SCALE_IN,
+    SCALE_OUT,
+    SET_KEY,
+    TAKE_PLACEMENT,
+    Object,
+)
 
 RETURN_PLACEMENT = SET_KEY | {"kind": "ReturnPlacement"}
 
@@ -19,6 +30,13 @@ RETURN_PLACEMENT = SET_KEY | {"kind": "ReturnPlacement"}
         pytest.param([SET_KEY], "common.gracefultime absent -> 0", id="a setting"),
         pytest.param([TAKE_PLACEMENT], "hold Milvus's balancer off", id="the balancer held off"),
         pytest.param([RETURN_PLACEMENT], "let Milvus's balancer go", id="the balancer let go"),
+        pytest.param([MOVE], "2 segments of default.products qn-1 -> qn-2", id="segments one way"),
+        pytest.param(
+            [TAKE_PLACEMENT, MOVE, MOVE_BACK, RETURN_PLACEMENT],
+            "2 segments of default.products qn-1 -> qn-2, 1 segment of default.products qn-2 -> qn-1",
+            id="a swap, for which the balancer is held off without saying",
+        ),
+        pytest.param([REPLICAS], "in-memory replicas of default.products 1 -> 2", id="a replica more"),
         pytest.param([OF_TOMORROW], "WarmCollection", id="a kind of a newer operator"),
         pytest.param([SET_KEY, SCALE_OUT], "common.gracefultime absent -> 0, QueryNodes 2 -> 3", id="several"),
         pytest.param([], "", id="none"),
@@ -60,6 +78,26 @@ def test_a_sequence_comes_to(sequence: list[Object], short: str) -> None:
                 "     undo     remove the mark",
             ],
             id="a mark",
+        ),
+        pytest.param(
+            MOVE,
+            [
+                "  1. move 2 segments of default.products from qn-1 to qn-2 (451, 452)",
+                "     before   they are on qn-1, the same pod (0b8a)",
+                "     proof    all of them are on qn-2, and on it alone, within 180 s",
+                "     undo     move what is still there back to qn-1",
+            ],
+            id="segments",
+        ),
+        pytest.param(
+            REPLICAS,
+            [
+                "  1. set the in-memory replicas of default.products to 2 (resource groups rg-a, rg-b)",
+                "     before   there are 1",
+                "     proof    2 serve every segment within 1800 s",
+                "     undo     set them to 1",
+            ],
+            id="a replica more",
         ),
         pytest.param(
             SET_KEY,

@@ -39,7 +39,8 @@ SPEC = MilvusTuningSpec.model_validate({"targetRef": {"kind": "HelmRelease", "na
 class Moving:
     """A stand-in for what the decision tells."""
 
-    collection_id: int = 1
+    name: str = "collection-1"
+    database: str = "default"
     moves: int = 8
     net_zero_ratio: float = 1.0
     return_seconds: float | None = 123.4
@@ -144,9 +145,8 @@ def test_of_many_nodes_the_hottest_are_shown_in_the_usual_order() -> None:
 
 
 def test_the_most_useless_moves_come_first() -> None:
-    heat = a_map(collections=[a_collection(1), a_collection(2)])
-    moves = [Moving(moves=6, net_zero_ratio=0.5, return_seconds=None), Moving(collection_id=2, net_zero_ratio=0.97)]
-    assert moving_status(moves, a_snapshot(heat)) == [
+    moves = [Moving(moves=6, net_zero_ratio=0.5, return_seconds=None), Moving(name="collection-2", net_zero_ratio=0.97)]
+    assert moving_status(moves) == [
         MovingCollection(database="default", name="collection-2", moves=8, net_zero_percent=95, return_seconds=120),
         MovingCollection(database="default", name="collection-1", moves=6, net_zero_percent=50),
     ]
@@ -277,7 +277,7 @@ def test_a_status_never_exceeds_its_size(names: list[str], pod: int, rows: int) 
     )
     groups = [ResourceGroup(name=name[:200], node_ids=tuple(range(1, 21))) for name in names[:2]]
     facts = some_facts(
-        heat, a_snapshot(heat, groups=groups), moving=[Moving(collection_id=number) for number in range(20)]
+        heat, a_snapshot(heat, groups=groups), moving=[Moving(name=name, database=name) for name in names]
     )
     status = build_status(long_past(), facts, generation=1, now=NOW)
     assert size(status) <= LARGEST_STATUS_BYTES
@@ -292,7 +292,7 @@ def test_with_names_of_a_usual_length_all_rows_fit() -> None:
         segments=[a_segment(450_000_000_000_000_000 + one, collection=one) for one in numbers],
         nodes=[a_node(one, pod=f"my-release-milvus-querynode-7d9c5b6f4-{one:05}") for one in range(1, 21)],
     )
-    facts = some_facts(heat, moving=[Moving(collection_id=one) for one in numbers])
+    facts = some_facts(heat, moving=[Moving(name=f"product_embeddings_{one:02}") for one in numbers])
     status = build_status(long_past(), facts, generation=1, now=NOW)
     assert status.heat is not None
     assert (len(status.heat.collections or []), len(status.heat.segments or [])) == (20, 20)

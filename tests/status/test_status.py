@@ -210,6 +210,16 @@ PHASES = {
     ),
     "a conflict": (some_facts(decision=Decision(reason=Reason.CONFLICT, message="")), "Conflict"),
     "rest after an operation": (some_facts(decision=Decision(reason=Reason.COOLDOWN, message="")), "Resting"),
+    "no better place": (some_facts(decision=Decision(reason=Reason.NO_NEUTRAL_SWAP, message="")), "Skewed"),
+    "moves that did not stay": (some_facts(decision=Decision(reason=Reason.MOVES_UNDONE, message="")), "Resting"),
+    "what a person has to do": (
+        some_facts(decision=Decision(reason=Reason.MANUAL_ACTION_REQUIRED, message="")),
+        "Limited",
+    ),
+    "a hot node in mode Observe": (
+        some_facts(spec=some_spec(mode="Observe"), decision=Decision(reason=Reason.HOT_NODE, message="")),
+        "Observing",
+    ),
     "lost metrics": (some_facts(decision=Decision(reason=Reason.METRICS_MISSING, message="")), "Blocked"),
 }
 
@@ -277,6 +287,37 @@ def test_the_last_action_fits_a_column() -> None:
     afterwards = build_status(running, some_facts(plan=finished, finished=(finished,)), generation=1, now=NOW)
     assert running.last_action == "ScaleQueryNodes 2 -> 3: Running"
     assert afterwards.last_action == "ScaleQueryNodes 2 -> 3: Kept"
+
+
+MOVE = Step(
+    kind=StepKind.MOVE_SEGMENTS,
+    precondition={"segments": "7 8", "pod": "qn-1"},
+    action={"segments": "7 8", "pod": "qn-2"},
+    verification={},
+    undo={"segments": "7 8", "pod": "qn-1"},
+)
+REPLICAS = Step(
+    kind=StepKind.SET_REPLICA_NUMBER,
+    precondition={"count": 1},
+    action={"count": 2},
+    verification={},
+    undo={"count": 1},
+)
+LET_GO = Step(kind=StepKind.RETURN_PLACEMENT, precondition={}, action={"key": "k"}, verification={}, undo={})
+PLACEMENTS = {
+    "a swap": ((MOVE, MOVE, LET_GO), "MovingSegments", "MoveSegments 4: Running"),
+    "a replica more": ((REPLICAS,), "ChangingReplicas", "SetReplicaNumber 1 -> 2: Running"),
+    "the balancer let go": ((LET_GO,), "Configuring", "ReturnPlacement k: Running"),
+}
+
+
+@pytest.mark.parametrize(("steps", "phase", "action"), PLACEMENTS.values(), ids=PLACEMENTS.keys())
+def test_a_change_of_places_or_copies_is_named(steps: tuple[Step, ...], phase: str, action: str) -> None:
+    plan = a_plan(Phase.RUNNING)
+    operation = replace(FINISHED, steps=tuple(StepRecord(step=step) for step in steps))
+    plan = replace(plan, change=replace(plan.change, steps=steps), course=replace(plan.course, operation=operation))
+    status = build_status(MilvusTuningStatus(), some_facts(plan=plan), generation=1, now=NOW)
+    assert (status.phase, status.last_action) == (phase, action)
 
 
 def test_a_finished_plan_enters_the_history_once() -> None:

@@ -1,9 +1,9 @@
-"""The command line for people: read plans, vote on them, ask why, look back; plan a rebalance offline.
+"""The command line for people: read plans, vote on them, ask why, look back, see what is hot; plan a rebalance offline.
 
 Also a kubectl plugin: as `kubectl-milvus_tuning` on the PATH it is `kubectl milvus-tuning`. Objects are read as plain
 maps (`fields`), so that an object of a newer operator, with fields and words unknown here, is still shown. What is
-shown is made by pure functions from objects to text (`plans`, `votes`, `explain`, `history`); `cluster` alone speaks to
-the API server, with the caller's own rights, and `commands` puts the two together.
+shown is made by pure functions from objects to text (`plans`, `votes`, `explain`, `history`, `top`); `cluster` alone
+speaks to the API server, with the caller's own rights, and `commands` puts the two together.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ import functools
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from milvus_tuning.cli import explain, history, plans, votes
+from milvus_tuning.cli import explain, history, plans, top, votes
 from milvus_tuning.cli.arguments import (
     EXIT_OK,
     EXIT_TO_DO,
@@ -34,7 +34,7 @@ VOTE_HELP = {
 
 
 def add_commands(commands: argparse._SubParsersAction[CommandParser]) -> None:
-    """Add `plan`, the three votes, `explain`, `history` and `rebalance`."""
+    """Add `plan`, the three votes, `explain`, `history`, `top` and `rebalance`."""
     reading: tuple[tuple[str, str, Callable[[argparse.Namespace], int]], ...] = (
         ("plan", "show what would be done, waits or runs; exit code 2 where there is something to do", _plan),
         ("explain", "show why: rule, inputs, rejected alternatives, conditions", _explain),
@@ -57,7 +57,18 @@ def add_commands(commands: argparse._SubParsersAction[CommandParser]) -> None:
         parser.add_argument("--reason", help="why, to be kept in the plan")
         add_connection(parser)
         parser.set_defaults(command=functools.partial(_vote, choice))
+    _add_top(commands)
     add_rebalance(commands)
+
+
+def _add_top(commands: argparse._SubParsersAction[CommandParser]) -> None:
+    says = "show the hottest QueryNodes, collections or segments: what searching them costs, an estimate"
+    parser = commands.add_parser("top", help=says, description=f"{says[0].upper()}{says[1:]}.")
+    parser.add_argument("subject", choices=top.SUBJECTS, help="of what")
+    parser.add_argument("policy", metavar="POLICY", nargs="?", help="name of the MilvusTuning (default: the only one)")
+    add_connection(parser)
+    add_output(parser)
+    parser.set_defaults(command=_top)
 
 
 def _plan(parsed: argparse.Namespace) -> int:
@@ -91,6 +102,18 @@ def _explain(parsed: argparse.Namespace) -> int:
 def _history(parsed: argparse.Namespace) -> int:
     policy = _cluster(parsed).policy(parsed.policy)
     _print(parsed, lambda: history.document(policy), lambda: history.render(policy, _now(), screen_width()))
+    return EXIT_OK
+
+
+def _top(parsed: argparse.Namespace) -> int:
+    cluster, subject = _cluster(parsed), parsed.subject
+    policy = cluster.policy(parsed.policy) if parsed.policy else top.the_only(cluster.policies(), cluster.namespace)
+    top.require_heat(policy)
+    _print(
+        parsed,
+        lambda: top.document(policy, subject),
+        lambda: top.render(policy, subject, _now(), screen_width()),
+    )
     return EXIT_OK
 
 

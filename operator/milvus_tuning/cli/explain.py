@@ -1,15 +1,46 @@
-"""Why: the rule that a decision or a plan follows, its inputs, and each alternative that was turned down."""
+"""Why: the rule that a decision or a plan follows, its inputs, and each alternative that was turned down.
+
+Where a QueryNode or a collection is busier than the others there are three remedies: other places for segments, which
+cost nothing, an in-memory replica more, which costs memory, and a QueryNode more, which costs a pod. Decisions of that
+kind are shown with the heat behind them, and with what the other remedies were expected to do.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 
 from milvus_tuning.cli import steps as step_words
+from milvus_tuning.cli import top
 from milvus_tuning.cli.fields import Body, at, entries, mapping, moment, name, number, text, words
-from milvus_tuning.cli.layout import Fact, age, facts, table, when
+from milvus_tuning.cli.layout import Fact, age, facts, hanging, table, when
 from milvus_tuning.cli.meanings import meaning
 from milvus_tuning.cli.plans import approval, heading, mode, phase, predicted, vote, wished
+from milvus_tuning.plan import Reason
 
+REMEDIES = frozenset(
+    {
+        Reason.HOT_NODE,
+        Reason.NEW_NODE,
+        Reason.HOT_COLLECTION,
+        Reason.COLD_COLLECTION,
+        Reason.SKEW_NOT_CAPACITY,
+        Reason.NO_BETTER_PLACEMENT,
+        Reason.NO_NEUTRAL_SWAP,
+        Reason.MOVES_UNDONE,
+        Reason.HEAT_UNKNOWN,
+        Reason.MANUAL_ACTION_REQUIRED,
+        Reason.SCALE_OUT_COMPUTATION,
+    }
+)
+"""Decisions among other places, a replica more and a QueryNode more."""
+CHOSEN: Mapping[str, str] = {
+    Reason.HOT_NODE: "other places for segments",
+    Reason.NEW_NODE: "segments for a QueryNode that has none",
+    Reason.HOT_COLLECTION: "an in-memory replica more",
+    Reason.COLD_COLLECTION: "an in-memory replica less",
+}
+HOTTEST_NODES, HOTTEST_COLLECTIONS = 5, 3
 MEASUREMENTS = (
     ("searches a minute", "searchesPerMinute", ""),
     ("searches a minute and node", "searchesPerMinutePerNode", ""),
@@ -36,6 +67,7 @@ def document(policy: Body) -> dict[str, object]:
         "decision": at(policy, "status", "decision"),
         "meaning": said.meaning if said else None,
         "remedy": said.remedy if said else None,
+        "heat": at(policy, "status", "heat") if _is_remedy(mapping(policy, "status", "decision")) else None,
         "waitsFor": text(policy, "status", "lastPlan", "waitsFor") or None,
         "conditions": at(policy, "status", "conditions"),
     }
@@ -73,6 +105,7 @@ def render(policy: Body, now: datetime, width: int) -> list[str]:
             width=width,
         ),
         *_inputs(decision, width),
+        *_heat(policy, width),
         *_rejected(decision, width),
         *_conditions(policy, text(decision, "message"), now, width),
     ]
@@ -123,7 +156,7 @@ def _chosen(policy: Body) -> str:
         return "no change"
     count, present = number(decision, "desiredCount"), number(policy, "status", "observed", "desiredCount")
     if count is None or count == present:
-        return "the change that the reason names"
+        return CHOSEN.get(text(decision, "reason"), "the change that the reason names")
     return f"QueryNodes {present} -> {count}" if present is not None else f"{count} QueryNodes"
 
 
@@ -134,6 +167,21 @@ def _inputs(decision: Body, width: int) -> list[str]:
     return ["", *table(("INPUT", "VALUE"), rows, width=width)] if rows else []
 
 
+def _heat(policy: Body, width: int) -> list[str]:
+    """What is hot, for a decision about it."""
+    if not (_is_remedy(mapping(policy, "status", "decision")) and top.has_heat(policy)):
+        return []
+    nodes = top.heat_table(policy, top.NODES, width, most=HOTTEST_NODES)
+    collections = top.heat_table(policy, top.COLLECTIONS, width, most=HOTTEST_COLLECTIONS)
+    told = collections[0] == nodes[0]  # how pods are shortened
+    worth = hanging(f"Behind it: {top.worth(policy)}.", first="", rest="", width=width)
+    return ["", *worth, *nodes, "", *(collections[1:] if told else collections)]
+
+
+def _is_remedy(decision: Body) -> bool:
+    return text(decision, "reason") in REMEDIES
+
+
 def _rejected(decision: Body, width: int) -> list[str]:
     rows = [
         (_alternative(text(entry, "alternative")), text(entry, "reason"), text(entry, "message"))
@@ -141,11 +189,17 @@ def _rejected(decision: Body, width: int) -> list[str]:
     ]
     if not rows:
         return ["", "No alternative was turned down."]
+    if _is_remedy(decision):
+        header = ("ALTERNATIVE", "REASON", "EXPECTED")
+        return ["", "What else was considered, and not chosen:", *table(header, rows, width=width)]
     return ["", *table(("TURNED DOWN", "REASON", "BECAUSE"), rows, width=width)]
 
 
 def _alternative(word: str) -> str:
-    return "no change" if word == "NoChange" else word
+    """In words: "SetReplicaNumber default.products 1 -> 2" is "replicas of default.products 1 -> 2"."""
+    kind, _, rest = word.partition(" ")
+    said = {"NoChange": "no change", "ScaleOut": "QueryNodes", "SetReplicaNumber": "replicas of"}.get(kind)
+    return f"{said} {rest}".strip() if said else word
 
 
 def _conditions(body: Body, told: str, now: datetime, width: int) -> list[str]:

@@ -71,7 +71,7 @@ def build_status(previous: MilvusTuningStatus, facts: Facts, *, generation: int,
         conditions=conditions,
         observed=_observed(facts, now),
         heat=heat_status(facts.heat, facts.snapshot) if facts.heat else None,
-        ping_pong=moving_status(facts.moving, facts.snapshot) or None,
+        ping_pong=moving_status(facts.moving) or None,
         decision=_decision(facts.decision, now),
         config=[_config(setting) for setting in facts.settings] or None,
         last_plan=_last_plan(facts.plan) or previous.last_plan,
@@ -142,6 +142,10 @@ def phase(facts: Facts) -> str:
         Reason.AT_MAXIMUM: "Limited",
         Reason.AT_MINIMUM: "Steady",
         Reason.SKEW_NOT_CAPACITY: "Skewed",
+        Reason.NO_BETTER_PLACEMENT: "Skewed",
+        Reason.NO_NEUTRAL_SWAP: "Skewed",
+        Reason.MOVES_UNDONE: "Resting",
+        Reason.MANUAL_ACTION_REQUIRED: "Limited",
     }
     word = words.get(facts.decision.reason, "Blocked")
     observing = facts.spec.mode is Mode.OBSERVE and (facts.decision.reason in WISHES or word != "Blocked")
@@ -167,7 +171,12 @@ def _running_phase(plan: Plan) -> str:
     kinds = {step.kind for step in plan.change.steps}
     if StepKind.DRAIN_QUERY_NODE in kinds:
         return "ScalingIn"
-    return "ScalingOut" if StepKind.SCALE_QUERY_NODES in kinds else "Configuring"
+    words = {
+        StepKind.SCALE_QUERY_NODES: "ScalingOut",
+        StepKind.MOVE_SEGMENTS: "MovingSegments",
+        StepKind.SET_REPLICA_NUMBER: "ChangingReplicas",
+    }
+    return next((word for kind, word in words.items() if kind in kinds), "Configuring")
 
 
 def _last_plan(plan: Plan | None) -> LastPlan | None:
@@ -194,10 +203,15 @@ def _last_action(plan: Plan | None, history: Sequence[OperationStatus]) -> str |
 def _in_words(operation: OperationStatus) -> str:
     if not operation.steps:
         return operation.reason
+    moves = [step.action or {} for step in operation.steps if step.kind == StepKind.MOVE_SEGMENTS]
+    if moves:
+        return f"{StepKind.MOVE_SEGMENTS} {sum(len((move.get('segments') or '').split()) for move in moves)}"
     step = operation.steps[-1]
     before, after = step.precondition or {}, step.action or {}
     if step.kind == StepKind.SCALE_QUERY_NODES:
         return f"{step.kind} {before.get('desiredCount')} -> {after.get('count')}"
+    if step.kind == StepKind.SET_REPLICA_NUMBER:
+        return f"{step.kind} {before.get('count')} -> {after.get('count')}"
     return f"{step.kind} {after.get('key') or after.get('pod') or ''}".strip()[:200]
 
 

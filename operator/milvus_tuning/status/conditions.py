@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from milvus_tuning.api import Benefit, Condition, ConditionStatus, MilvusTuningSpec, Mode
+from milvus_tuning.api import Benefit, Condition, ConditionStatus, MilvusTuningSpec, Mode, PingPong
 from milvus_tuning.plan import Decision, Operation, Plan, Reason, SettingState, SettingStatus, Signal
+from milvus_tuning.plan.moves import PlacementMoves, moves_in_words
 from milvus_tuning.snapshot import Problem, ProblemKind, Snapshot
 from milvus_tuning.status.heat import Heat, Moves
 
+WATCHED_SECONDS = 600.0  # before that, a placement that does not move may only have been looked at too briefly
 DEFAULT_IMBALANCE_PERCENT = 20  # the seed's goal, and CockroachDB's margin is 15
 
 _TARGET = (ProblemKind.TARGET_NOT_FOUND, ProblemKind.TARGET_AMBIGUOUS, ProblemKind.TARGET_UNSUPPORTED)
@@ -39,6 +41,7 @@ _UNABLE = frozenset(
         Reason.SECRET_NOT_FOUND,
     }
 )
+_IN_SYNC = frozenset({SettingState.EFFECTIVE, SettingState.STANDING_BY})
 _UNMEASURED = frozenset({Reason.METRICS_MISSING, Reason.METRICS_STALE})
 
 
@@ -58,6 +61,7 @@ class Facts:
     read_only: bool = False
     heat: Heat | None = None  # a decide.heat.HeatMap, where heat is measured
     moving: Sequence[Moves] = ()  # decide.ping_pong.CollectionMoves, where Milvus moves segments to and fro
+    placement: PlacementMoves | None = None  # all that moves, and how long it is watched; None: it is not watched
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,6 +88,7 @@ def verdicts(facts: Facts) -> tuple[Verdict, ...]:
         _scaling_limited(facts),
         _capacity_available(facts),
         _balanced(facts),
+        _placement_stable(facts),
         _within_objectives(facts),
         _config_in_sync(facts),
         _flag("Paused", holds=facts.spec.paused or facts.read_only, reason=_pause_reason(facts)),
@@ -197,6 +202,33 @@ def _balanced(facts: Facts) -> Verdict | None:
     return _flag("Balanced", holds=skew <= bound, reason="WithinBound" if skew <= bound else "Skewed", message=message)
 
 
+def _placement_stable(facts: Facts) -> Verdict | None:
+    placement = facts.placement
+    if placement is None:
+        return None
+    watched = placement.watched_seconds
+    if watched is None:
+        return _unknown("PlacementStable", "PlacementUnknown", "the placement of segments was not read lately")
+    if placement.ping_pong:
+        message = f"{moves_in_words(placement.ping_pong)}{_way_out(facts.spec)}"
+        return _flag("PlacementStable", holds=False, reason="PingPong", message=message)
+    if watched < WATCHED_SECONDS:
+        message = f"watched for {watched:.0f} s, judged from {WATCHED_SECONDS:.0f} s on"
+        return _unknown("PlacementStable", "Watching", message)
+    moves = sum(one.moves for one in placement.collections)
+    message = f"Milvus's balancer moved {moves} segments within 30 min, none of them to and fro"
+    return _flag("PlacementStable", holds=True, reason="Stable", message=message)
+
+
+def _way_out(spec: MilvusTuningSpec) -> str:
+    damped = spec.load_balancing is not None and spec.load_balancing.ping_pong is PingPong.DAMP
+    return "" if damped else "; loadBalancing.pingPong: Damp slows the balancer down"
+
+
+def _unknown(name: str, reason: str, message: str) -> Verdict:
+    return Verdict(type=name, status=ConditionStatus.UNKNOWN, reason=reason, message=message)
+
+
 def skew_percent(signal: Signal) -> int | None:
     """How far the busiest node is above the mean, in percent; None where unknown or idle (mean under 1 %)."""
     busiest, mean = signal.computation_ratio, signal.even_computation_ratio
@@ -211,7 +243,7 @@ def _within_objectives(facts: Facts) -> Verdict | None:
         return None
     measured, bound = traffic.p99_milliseconds.value, objectives.search_latency_p99_milliseconds
     if measured is None:
-        return Verdict(type="WithinObjectives", status=ConditionStatus.UNKNOWN, reason="NoTraffic", message="")
+        return _unknown("WithinObjectives", "NoTraffic", "")
     message = f"P99 {measured:.0f} ms (interpolated between powers of two), objective {bound} ms"
     good = measured <= bound
     return _flag("WithinObjectives", holds=good, reason="Met" if good else "Missed", message=message)
@@ -220,7 +252,7 @@ def _within_objectives(facts: Facts) -> Verdict | None:
 def _config_in_sync(facts: Facts) -> Verdict | None:
     if not facts.settings:
         return None
-    open_ones = [setting for setting in facts.settings if setting.state is not SettingState.EFFECTIVE]
+    open_ones = [setting for setting in facts.settings if setting.state not in _IN_SYNC]
     if not open_ones:
         return _flag("ConfigInSync", holds=True, reason="AllEffective")
     message = "; ".join(f"{setting.intent}: {setting.state}: {setting.message}" for setting in open_ones)

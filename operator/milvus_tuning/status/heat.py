@@ -104,7 +104,9 @@ class Moves(Protocol):
     """`decide.ping_pong.CollectionMoves`: a collection whose segments are moved to and fro."""
 
     @property
-    def collection_id(self) -> int: ...
+    def database(self) -> str: ...
+    @property
+    def name(self) -> str: ...
     @property
     def moves(self) -> int: ...
     @property
@@ -130,14 +132,13 @@ def heat_status(heat: Heat, snapshot: Snapshot) -> HeatStatus | None:
     )
 
 
-def moving_status(moves: Iterable[Moves], snapshot: Snapshot) -> list[MovingCollection]:
+def moving_status(moves: Iterable[Moves]) -> list[MovingCollection]:
     """The collections that are moved to and fro, the most useless moves first."""
-    names = {collection.collection_id: collection for collection in snapshot.collections}
-    ranked = sorted(moves, key=lambda one: (-one.moves * one.net_zero_ratio, one.collection_id))
+    ranked = sorted(moves, key=lambda one: (-one.moves * one.net_zero_ratio, one.database, one.name))
     return [
         MovingCollection(
-            database=_database(one.collection_id, names),
-            name=_name(one.collection_id, names),
+            database=one.database[:NAME_LENGTH],
+            name=one.name[:NAME_LENGTH],
             moves=one.moves,
             net_zero_percent=_to_five(one.net_zero_ratio) or 0,
             return_seconds=None if one.return_seconds is None else two_digits(one.return_seconds),
