@@ -70,6 +70,7 @@ class Reporter:
         )
         for gauge, value in values:
             metrics.set_or_clear(gauge, reference.namespace, reference.name, value)
+        metrics.set_moves(reference.namespace, reference.name, facts.placement.collections if facts.placement else ())
 
 
 _TOLD = frozenset(

@@ -24,13 +24,18 @@ from milvus_tuning.catalogue.version import ServerVersion, parse_version
 
 
 class Intent(enum.StrEnum):
-    """The fields of the policy that a Milvus key carries; the value is the path of the field below spec."""
+    """The fields of the policy that a Milvus key carries; the value is the path of the field below spec.
+
+    A field that two keys carry together has two intents: the second says in brackets what it is for.
+    """
 
     BALANCE_INTERVAL = "loadBalancing.balanceIntervalSeconds"
     BALANCE_TOLERANCE = "loadBalancing.balanceTolerancePercent"
     OVERLOADED_MEMORY = "loadBalancing.overloadedMemoryPercent"
     PLACEMENT_OWNER = "loadBalancing.placementOwner"
     STALENESS = "consistency.stalenessMilliseconds"
+    PING_PONG = "loadBalancing.pingPong"
+    PING_PONG_OVERSHOOT = "loadBalancing.pingPong (overshoot)"
 
 
 class Conversion(enum.StrEnum):

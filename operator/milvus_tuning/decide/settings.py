@@ -8,6 +8,8 @@ declared value, in one spelling, under a root path that is proven, by a lever wi
 What this policy wrote and no longer declares is handed back. `placementOwner: Operator` is the key autoBalance under
 a lease; it is taken only where nobody else has set that key. What was rolled back is not written again for a day, be
 it a value or its handing back (rollbacks.py): it would only be rolled back again.
+
+`pingPong: Damp` is a setting for a time: its keys are written once segments move to and fro (damping.py).
 """
 
 from __future__ import annotations
@@ -17,7 +19,17 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from milvus_tuning.api import LoadBalancing, MilvusTuningSpec, Mode, PlacementOwner
-from milvus_tuning.catalogue import Intent, Lever, find_lever, levers_of, normalised, parse_version, stored_spelling
+from milvus_tuning.catalogue import (
+    Intent,
+    Lever,
+    NoLever,
+    find_lever,
+    levers_of,
+    normalised,
+    parse_version,
+    stored_spelling,
+)
+from milvus_tuning.decide.damping import Damper, damping_levers, damping_text, damps, why_not
 from milvus_tuning.decide.guard import load_guard_objection
 from milvus_tuning.decide.rollbacks import ended_at, rollback_of
 from milvus_tuning.plan import Operation, SettingState, SettingStatus, Step, StepKind
@@ -86,10 +98,12 @@ def setting_steps(
     *,
     rollbacks: Sequence[Operation] = (),
     read_only: bool = False,
+    damping: bool = False,
 ) -> tuple[tuple[Step, ...], tuple[SettingStatus, ...]]:
     """The steps that the declared settings need, and how each stands. No steps where nothing may be written now.
 
-    rollbacks are the operations whose changes are not to be made again yet (`recent_rollbacks`).
+    rollbacks are the operations whose changes are not to be made again yet (`recent_rollbacks`). damping: Milvus moves
+    segments to and fro now, so that what `pingPong: Damp` declares is to be written.
     """
     view = _View(
         snapshot=snapshot,
@@ -99,6 +113,7 @@ def setting_steps(
         hindrance=_hindrance(spec, snapshot, read_only=read_only),
     )
     outcomes = [_outcome(intent, number, view) for intent, number in _declared(spec)]
+    outcomes += _damped(spec.load_balancing, outcomes, view, seen=damping)
     handed_back, held = _dropped({outcome.key for outcome in outcomes}, view)
     statuses = {status.intent: status for status in (*(outcome.status for outcome in outcomes), *held)}
     wanted = tuple(outcome.step for outcome in outcomes if outcome.step is not None)
@@ -183,16 +198,48 @@ def _outcome(intent: Intent, number: int, view: _View) -> _Outcome:
     if version is None:
         return _without_lever(intent, SettingState.NOT_APPLIED, "the server version is not known")
     lever = find_lever(intent, version)
-    if not isinstance(lever, Lever):
-        nearest = f"; nearest: {lever.nearest}" if lever.nearest else ""
-        return _without_lever(intent, SettingState.UNSUPPORTED, f"{lever.reason}{nearest}")
-    wish = _Wish(intent=intent, lever=lever, desired=lever.conversion.text(number))
-    if not lever.live:
+    if isinstance(lever, NoLever):
+        return _unsupported(lever)
+    return _judged(_Wish(intent=intent, lever=lever, desired=lever.conversion.text(number)), view)
+
+
+def _damped(
+    balancing: LoadBalancing | None, declared: Sequence[_Outcome], view: _View, *, seen: bool
+) -> list[_Outcome]:
+    """How the damping of Milvus's balancer stands, beside what is declared by fields of its own."""
+    if balancing is None or not damps(balancing):
+        return []
+    version = parse_version(view.snapshot.milvus_version)
+    if version is None:
+        return [_without_lever(Intent.PING_PONG, SettingState.NOT_APPLIED, "the server version is not known")]
+    claims = {outcome.key: outcome.status.intent for outcome in declared if outcome.key is not None}
+    return [
+        _unsupported(lever) if isinstance(lever, NoLever) else _damper(lever, balancing, claims, view, seen=seen)
+        for lever in damping_levers(version)
+    ]
+
+
+def _damper(lever: Lever, balancing: LoadBalancing, claims: Mapping[str, str], view: _View, *, seen: bool) -> _Outcome:
+    """One lever of the damping. Where it is not to be written it is not claimed either: what we hold goes back."""
+    wish = _Wish(intent=lever.intent, lever=lever, desired=damping_text(lever))
+    stored = view.stored(wish.key)
+    damper = Damper(lever=lever, stored=stored, owned=view.owned.get(wish.key), claimed_by=claims.get(wish.key))
+    found = None if _unreadable(view.snapshot) else why_not(damper, balancing, seen=seen)
+    return _judged(wish, view) if found is None else _Outcome(status=wish.status(*found, stored))
+
+
+def _judged(wish: _Wish, view: _View) -> _Outcome:
+    if not wish.lever.live:
         return _restart_only(wish, view)
     trouble = _unreadable(view.snapshot)
     if trouble is not None:
         return _Outcome(status=wish.status(SettingState.NOT_APPLIED, trouble), key=wish.key)
     return _live(wish, view)
+
+
+def _unsupported(lever: NoLever) -> _Outcome:
+    nearest = f"; nearest: {lever.nearest}" if lever.nearest else ""
+    return _without_lever(lever.intent, SettingState.UNSUPPORTED, f"{lever.reason}{nearest}")
 
 
 def _without_lever(intent: Intent, state: SettingState, message: str) -> _Outcome:

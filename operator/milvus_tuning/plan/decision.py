@@ -81,6 +81,7 @@ class SettingState(enum.StrEnum):
     """How a declared setting stands in the running cluster."""
 
     EFFECTIVE = "Effective"  # read back from where Milvus reads it, and the lever is known to be re-read live
+    STANDING_BY = "StandingBy"  # written when what it is for is seen; until then nothing is, and that is as declared
     APPLYING = "Applying"
     PENDING_RESTART = "PendingRestart"
     SHADOWED = "Shadowed"
