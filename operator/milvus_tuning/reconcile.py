@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from kubernetes.client import ApiClient
 from pydantic import ValidationError
 
 from milvus_tuning import apply, status
-from milvus_tuning.api import MilvusTuningSpec, Mode, PlacementOwner
+from milvus_tuning.api import MilvusTuningSpec, Mode
 from milvus_tuning.carry_out import PlanRunner
 from milvus_tuning.clients.admission import AdmissionProbe
 from milvus_tuning.decide import decide
@@ -24,12 +24,13 @@ from milvus_tuning.decide.hold_off import without_turned_down
 from milvus_tuning.decide.lifecycle import Sight, abandoned, steps_ended
 from milvus_tuning.decide.load import signal
 from milvus_tuning.decide.maintenance import window_fault
+from milvus_tuning.decide.memory import Insight, Memory, look_back, with_signal
 from milvus_tuning.decide.pause import frozen, pause
+from milvus_tuning.decide.placement_owner import operator_places
 from milvus_tuning.decide.proposal import intent_digest, propose
 from milvus_tuning.decide.retention import surplus
 from milvus_tuning.decide.rollbacks import recent_rollbacks
 from milvus_tuning.decide.settings import PLACEMENT_KEY, setting_steps
-from milvus_tuning.decide.windows import kept
 from milvus_tuning.errors import ApplyError, ObserveError
 from milvus_tuning.hand_back import (
     WAY_OUT,
@@ -41,7 +42,7 @@ from milvus_tuning.hand_back import (
 )
 from milvus_tuning.metrics import Metrics
 from milvus_tuning.observe import Observer
-from milvus_tuning.plan import Decision, History, Operation, Phase, Plan, Reason, SettingStatus, Signal
+from milvus_tuning.plan import Decision, History, Operation, Phase, Plan, Reason, SettingStatus
 from milvus_tuning.plan_store import PlanStore, StoredPlan
 from milvus_tuning.policy_plans import PolicyPlans
 from milvus_tuning.report import Reporter
@@ -56,9 +57,10 @@ HAND_BACK_SECONDS = 600
 
 @dataclass(slots=True)
 class _Memory:
-    """What is remembered of one object between passes; losing it costs one window of waiting, nothing else."""
+    """What is remembered of one object between passes; of the account, what is not in its status yet."""
 
-    signals: tuple[Signal, ...] = ()
+    seen: Memory = field(default_factory=Memory)
+    insight: Insight | None = None
     account: Account | None = None
     accounted_at: datetime | None = None
 
@@ -117,8 +119,8 @@ class Reconciler:
 
     def _go(self, turn: PassTurn) -> None:
         memory = self._memories.setdefault(turn.stored.reference.uid, _Memory())
-        self._keep_placement(turn)
         plans = PolicyPlans(stored=self._plans.of_policy(turn.stored.reference.namespace, turn.stored.reference.uid))
+        self._keep_placement(turn, plans)
         unreadable = next((one for one in plans.stored if one.unreadable is not None and one.plan.open), None)
         if unreadable is not None:
             self._report_unreadable(turn, unreadable)
@@ -129,6 +131,8 @@ class Reconciler:
             return
         now = self._clock()
         turn, why_paused = self._with_pauses(turn, now)
+        operations = _operations(turn, plans)
+        memory.seen, memory.insight = look_back(memory.seen, turn.spec, turn.snapshot, operations, now)
         decision = self._decide(turn, plans, memory, now, why_paused)
         current = plans.current
         if current is None and decision.steps:
@@ -138,7 +142,7 @@ class Reconciler:
             return
         carried = self._runner.carry_on(turn, current, self._sight_of(plans, decision, why_paused))
         if steps_ended(current.plan, carried.stored.plan):
-            memory.signals = ()  # the windows begin anew after a change
+            memory.seen = memory.seen.after_a_change()
         self._finish_pass(carried.turn, decision, plans.with_current(carried.stored), memory)
 
     # -- the decision ---------------------------------------------------------------------------------------------
@@ -148,8 +152,7 @@ class Reconciler:
     ) -> Decision:
         if plans.at_work and plans.current is not None:
             return Decision(reason=Reason.IN_PROGRESS, message=plans.current.plan.change.message)
-        current = signal(turn.snapshot, now)
-        memory.signals = _remembered(memory.signals, current, turn.spec)
+        memory.seen = with_signal(memory.seen, turn.spec, turn.snapshot, now)
         rival = self._store.older_rival(turn.stored)
         if rival is not None:
             message = (
@@ -159,8 +162,9 @@ class Reconciler:
         decision = decide(
             turn.spec,
             turn.snapshot,
-            History(signals=memory.signals, operations=_history(turn, plans)),
+            History(signals=memory.seen.signals, operations=_history(turn, plans)),
             now,
+            heat=memory.insight.heat if memory.insight else None,
             read_only=self._settings.read_only,
             policy_uid=turn.stored.reference.uid,
             why_paused=why_paused,
@@ -251,6 +255,9 @@ class Reconciler:
             last_finished=_last_operation(turn, new),
             benefit=memory.account.to_status() if memory.account else None,
             read_only=self._settings.read_only,
+            heat=memory.insight.heat if memory.insight else None,
+            moving=memory.insight.moves.collections if memory.insight else (),
+            placement=memory.insight.moves if memory.insight else None,
         )
         self._reporter.report(turn, facts, now)
         for one in over:
@@ -293,11 +300,10 @@ class Reconciler:
         )
         self._reporter.stop(turn.stored, Reason.UNKNOWN_OPERATION, message, turn.emit, self._clock())
 
-    def _keep_placement(self, turn: PassTurn) -> None:
-        """Renew the lease under which Milvus's balancer is held off, for as long as that is declared."""
-        balancing = turn.spec.load_balancing
+    def _keep_placement(self, turn: PassTurn, plans: PolicyPlans) -> None:
+        """Renew the lease under which Milvus's balancer is held off, while that is declared or a plan relies on it."""
         owned = turn.snapshot.owned_keys.get(turn.stored.reference.uid, {})
-        if balancing is None or balancing.placement_owner is not PlacementOwner.OPERATOR or PLACEMENT_KEY not in owned:
+        if PLACEMENT_KEY not in owned or not (operator_places(turn.spec) or plans.at_work):
             return
         apply.renew_placement_lease(self._runner.apply_context(turn))
 
@@ -371,6 +377,12 @@ def _history(turn: PassTurn, plans: PolicyPlans) -> tuple[Operation, ...]:
     return (*finished, current.course.operation)
 
 
+def _operations(turn: PassTurn, plans: PolicyPlans) -> tuple[Operation, ...]:
+    """What was carried out, and what is under way."""
+    current = plans.current.plan.course.operation if plans.current and plans.at_work else None
+    return (*_history(turn, plans), current) if current else _history(turn, plans)
+
+
 def _last_operation(turn: PassTurn, new: Sequence[Plan]) -> Operation | None:
     finished = [*status.finished_operations(turn.stored.status), *(plan.course.operation for plan in new)]
     return finished[-1] if finished else None
@@ -378,10 +390,6 @@ def _last_operation(turn: PassTurn, new: Sequence[Plan]) -> Operation | None:
 
 def _started_within_hour(operations: Sequence[Operation], now: datetime) -> int:
     return sum(1 for operation in operations if now - operation.started_at < HOUR)
-
-
-def _remembered(before: tuple[Signal, ...], current: Signal, spec: MilvusTuningSpec) -> tuple[Signal, ...]:
-    return kept((*before, current), spec)
 
 
 def _path(location: tuple[int | str, ...]) -> str:

@@ -353,6 +353,12 @@ class MilvusTuningSpec(ApiModel):
         ),
     )
 
+    @property
+    def needs_heat(self) -> bool:
+        """Whether something is declared that is decided from the cost of searches: hot segments, in-memory replicas."""
+        hot = self.load_balancing.hot_segments if self.load_balancing else None
+        return self.in_memory_replicas is not None or (hot is not None and hot.mode is not HotSegmentsMode.OFF)
+
     @model_validator(mode="after")
     def _names(self) -> Self:
         names = [window.name for window in self.maintenance_windows or ()]

@@ -3,6 +3,7 @@
     gates       what is in the way at all (target, version, conflict, missing numbers, freeze)      gates.py
     settings    declared settings that are not in effect yet                                       settings.py
     size        how many QueryNodes there should be, and who leaves                                scaling.py
+    places      where segments are, and how many in-memory replicas there are; one of it all  choice.py
     failing     nothing is taken away while many searches fail                                     failing.py
     permission  not mode Observe, not paused, not read-only                                        here
 
@@ -17,9 +18,11 @@ from datetime import datetime, timedelta
 
 from milvus_tuning.api import MilvusTuningSpec, Mode
 from milvus_tuning.decide.answers import changes_size
+from milvus_tuning.decide.choice import choose_one
 from milvus_tuning.decide.context import build_context
 from milvus_tuning.decide.failing import hold_while_failing
 from milvus_tuning.decide.gates import closed_gate, closed_size_gate
+from milvus_tuning.decide.heat import HeatMap
 from milvus_tuning.decide.proposal import intent_digest
 from milvus_tuning.decide.reverts import with_reverts
 from milvus_tuning.decide.rollbacks import recent_rollbacks
@@ -46,9 +49,17 @@ def decide(
     read_only: bool = False,
     policy_uid: str = "",
     why_paused: str | None = None,
+    heat: HeatMap | None = None,
 ) -> Decision:
-    """What to do now that no plan is at work, and why; see the module's text."""
-    decision = _settings(spec, snapshot, history, now, policy_uid) or _size(spec, snapshot, history, now)
+    """What to do now that no plan is at work, and why; see the module's text. heat is None where nothing needs it."""
+    decision = _settings(spec, snapshot, history, now, policy_uid)
+    if decision is None:
+        size = _size(spec, snapshot, history, now)
+        decision = (
+            size
+            if heat is None
+            else choose_one(size, spec=spec, snapshot=snapshot, heat=heat, history=history, now=now)
+        )
     paused = why_paused or ("spec.paused is true" if spec.paused else None)
     return _permitted(hold_while_failing(decision, snapshot.traffic), spec, paused, read_only=read_only)
 

@@ -20,11 +20,11 @@ from milvus_tuning.decide import decide
 from milvus_tuning.decide.hold_off import without_turned_down
 from milvus_tuning.decide.lifecycle import Sight, next_turn, steps_ended, with_measurement, with_success
 from milvus_tuning.decide.load import signal
+from milvus_tuning.decide.memory import Insight, Memory, look_back, with_signal
 from milvus_tuning.decide.operation import Call
 from milvus_tuning.decide.proposal import propose
 from milvus_tuning.decide.readback import integer
-from milvus_tuning.decide.windows import kept
-from milvus_tuning.plan import Decision, History, Operation, Phase, Plan, Reason, Signal, Step, StepKind, Verdict
+from milvus_tuning.plan import Decision, History, Operation, Phase, Plan, Reason, Step, StepKind, Verdict
 from milvus_tuning.simulate.cluster import ModelCluster
 from milvus_tuning.simulate.scenario import Fault, FaultKind, Scenario
 from milvus_tuning.simulate.view import measure, take_snapshot, virtual_time
@@ -110,14 +110,15 @@ class ModelOperator:
         self._scenario = scenario
         self._cluster = cluster
         self._spec: MilvusTuningSpec = scenario.policy()
-        self._signals: tuple[Signal, ...] = ()
+        self._memory = Memory()
+        self._insight: Insight | None = None
         self._crashes: list[Fault] = [one for one in scenario.faults if one.kind is FaultKind.CRASH_AFTER_CALL]
         self.record = Record()
         self.journal = Journal(peak_count=cluster.desired_count)
 
     def forget(self) -> None:
         """The process is gone; what it remembered goes with it."""
-        self._signals = ()
+        self._memory = Memory()
 
     def run_pass(self) -> None:
         """One pass, as reconcile makes it."""
@@ -131,6 +132,8 @@ class ModelOperator:
         snapshot = take_snapshot(self._cluster, self._scenario)
         stored = self.record.open_plan()
         before = None if stored is None else stored.read()
+        now = virtual_time(self._cluster.now_seconds)
+        self._memory, self._insight = look_back(self._memory, self._spec, snapshot, self._history(before), now)
         decision = None
         if before is None or not before.at_work:
             decision = self._decide(snapshot, before)
@@ -143,17 +146,16 @@ class ModelOperator:
             self.journal.busy_until_seconds = self._cluster.now_seconds
         self._carry_on(stored, decision)
         if steps_ended(before, stored.read()):
-            self._signals = ()
+            self._memory = self._memory.after_a_change()
         if not stored.read().open and stored.read().begun:
             self.record.finished = [*self.record.finished, history_entry(stored.read())][-FINISHED_KEPT:]
 
     def _decide(self, snapshot: Snapshot, plan: Plan | None) -> Decision:
         now = virtual_time(self._cluster.now_seconds)
-        self._signals = (*self._signals, signal(snapshot, now))
-        if self._spec.query_nodes is not None:
-            self._signals = kept(self._signals, self._spec)
-        history = History(signals=self._signals, operations=self._history(plan))
-        decision = decide(self._spec, snapshot, history, now)
+        self._memory = with_signal(self._memory, self._spec, snapshot, now)
+        history = History(signals=self._memory.signals, operations=self._history(plan))
+        heat = self._insight.heat if self._insight else None
+        decision = decide(self._spec, snapshot, history, now, policy_uid=POLICY_UID, heat=heat)
         decision = without_turned_down(decision, self._spec, [one.read() for one in self.record.plans], now)
         self.journal.decisions.append((self._cluster.now_seconds, decision))
         return decision

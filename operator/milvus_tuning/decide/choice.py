@@ -1,0 +1,123 @@
+"""One dimension per plan: a place, a replica or a QueryNode, whichever the busiest node needs first.
+
+Three rules look at the same cluster: the number of QueryNodes (`scaling`), the places of segments (`hot_segments`) and
+the number of in-memory replicas (`replica_number`). Of what they want, one thing is done:
+
+    1. what cannot wait          memory above its target, bounds of the size, an override by hand
+    2. better places             they cost least; where more nodes are wanted too, only if the places alone bring the
+                                 busiest node below scaleOut.computationAbovePercent
+    3. a replica less            before a node less (`replica_number.before_size`)
+    4. the number of QueryNodes
+    5. a replica more            nodes first, replicas second
+
+Where nothing is done, the answer that has something to say is given: quiet ones (Steady, NotManaged, WithinTolerance)
+stand back, and a skew that no node cures gives way to why no place does. What the others said is among the rejected.
+
+Where the heat is known and something is done or wanted for the busiest node, the effect that each of the three ways is
+expected to have is told beside it (`remedies`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from milvus_tuning.api import MilvusTuningSpec
+from milvus_tuning.decide.heat.model import HeatMap
+from milvus_tuning.decide.hot_segments import decide_placement
+from milvus_tuning.decide.remedies import Remedy, RemedyKind, as_rejections, rebalance_of, remedies
+from milvus_tuning.decide.replica_gain import learned_gain
+from milvus_tuning.decide.replica_number import before_size, decide_replicas
+from milvus_tuning.plan import Decision, History, Reason, Rejection
+from milvus_tuning.snapshot import Snapshot
+
+MOST_REJECTED = 20  # as many as status has room for
+_URGENT = frozenset(
+    {Reason.SCALE_OUT_CAPACITY, Reason.BELOW_MINIMUM, Reason.ABOVE_MAXIMUM, Reason.MANUAL_OVERRIDE, Reason.SCALE_IN}
+)
+_QUIET = frozenset({Reason.STEADY, Reason.NOT_MANAGED, Reason.WITHIN_TOLERANCE})
+_WAYS = {
+    Reason.HOT_NODE: RemedyKind.REBALANCE,
+    Reason.HOT_COLLECTION: RemedyKind.REPLICA,
+    Reason.SCALE_OUT_COMPUTATION: RemedyKind.QUERY_NODE,
+}
+_ABOUT_THE_BUSIEST = frozenset(
+    {*_WAYS, Reason.SKEW_NOT_CAPACITY, Reason.NO_BETTER_PLACEMENT, Reason.NO_NEUTRAL_SWAP, Reason.AT_MAXIMUM}
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Answers:
+    """What the three rules say; None where one has nothing to decide."""
+
+    size: Decision
+    places: Decision | None
+    replicas: Decision | None
+
+
+def choose_one(
+    size: Decision, *, spec: MilvusTuningSpec, snapshot: Snapshot, heat: HeatMap, history: History, now: datetime
+) -> Decision:
+    """The one thing to do, given the decision on the number of QueryNodes."""
+    places = decide_placement(spec, snapshot, heat, history, now)
+    replicas = decide_replicas(spec, snapshot, heat, history, now, rebalance=rebalance_of(places))
+    answers = _Answers(size=size, places=places, replicas=replicas)
+    chosen = _acting(answers, spec) or _speaking(answers)
+    ways: tuple[Rejection, ...] = ()
+    if chosen.reason in _ABOUT_THE_BUSIEST and not heat.gaps:
+        gain = learned_gain(history.operations)
+        found = remedies(spec, snapshot, heat, now, rebalance=rebalance_of(places), gain_of_second=gain)
+        ways = as_rejections(found, _remedy(found, chosen))
+    told = {one.alternative for one in (*chosen.rejected, *ways)}
+    others = [one for one in (size, places, replicas) if one is not None and one is not chosen]
+    said = [rejection for one in others for rejection in _said(one) if rejection.alternative not in told]
+    return replace(chosen, rejected=(*chosen.rejected, *ways, *said)[:MOST_REJECTED])
+
+
+def _acting(answers: _Answers, spec: MilvusTuningSpec) -> Decision | None:
+    """The answer whose steps are taken, or None where none has any."""
+    size, places, replicas = answers.size, answers.places, answers.replicas
+    if replicas is not None and size.steps and before_size(replicas, size):
+        return replicas
+    if size.steps and size.reason in _URGENT:
+        return size
+    if places is not None and places.steps and (not size.steps or _enough(places, spec)):
+        return places
+    if size.steps:
+        return size
+    return replicas if replicas is not None and replicas.steps else None
+
+
+def _enough(places: Decision, spec: MilvusTuningSpec) -> bool:
+    """Whether better places alone bring the busiest node below where QueryNodes are added."""
+    after = places.outlook.busiest_percent_after if places.outlook else None
+    rules = spec.query_nodes
+    return after is not None and rules is not None and after <= rules.scale_out.computation_above_percent
+
+
+def _speaking(answers: _Answers) -> Decision:
+    """The answer that has something to say, where nothing is done."""
+    size, places, replicas = answers.size, answers.places, answers.replicas
+    skewed = size.reason is Reason.SKEW_NOT_CAPACITY and places is not None and places.reason is not Reason.STEADY
+    ordered = (places, replicas, size) if skewed or _would_act(places) else (size, places, replicas)
+    return next((one for one in ordered if one is not None and one.reason not in _QUIET), places or replicas or size)
+
+
+def _would_act(places: Decision | None) -> bool:
+    """Whether segments would be moved, were it allowed."""
+    return places is not None and places.reason is Reason.HOT_NODE
+
+
+def _remedy(found: Sequence[Remedy], chosen: Decision) -> Remedy | None:
+    return next((one for one in found if chosen.steps and one.kind is _WAYS.get(chosen.reason)), None)
+
+
+def _said(other: Decision) -> tuple[Rejection, ...]:
+    """What another rule wanted, or why it wanted nothing; quiet ones say nothing."""
+    if other.reason in _QUIET:
+        return ()
+    if other.steps:
+        kinds = ", ".join(dict.fromkeys(str(step.kind) for step in other.steps))
+        return (Rejection(alternative=kinds, reason=other.reason, message=other.message),)
+    return other.rejected
