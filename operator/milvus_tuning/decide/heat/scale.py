@@ -2,8 +2,8 @@
 
     expected cores of a node = base + cores_per_cost x its work
 
-The two are chosen so that expected and measured agree best over the nodes: least squares, but a deviation beyond a
-quarter of the mean measured counts linearly (Huber), so that one odd node does not decide. Neither is negative, and
+The two are chosen so that expected and measured agree best over the nodes: least squares, but a deviation beyond
+half of the mean measured counts linearly (Huber), so that one odd node does not decide. Neither is negative, and
 base is no more than the least measured and a tenth of a CPU limit.
 
 A saturated node is censored: it burns what it may, not what is asked of it. It counts only where less is expected than
@@ -11,7 +11,7 @@ was measured, so it can pull the scale up and never down. Where several scales f
 remembered is taken, else the smallest with the largest base: the most of the CPU that does not depend on the searches.
 
 Example, work 1, 2 and 8, measured 0.11, 0.21 and 0.30 cores at a limit of 0.30: base 0.01 and cores_per_cost 0.1 by
-the first two; the third is expected to need 0.81. Taken at its word it would have flattened the scale to 0.036.
+the first two; the third is expected to need 0.81. Taken at its word it would have flattened the scale to 0.038.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from numpy.typing import NDArray
 from milvus_tuning.decide.heat.rates import weight
 
 SCALE_HALF_LIFE_SECONDS = 120.0  # what a search costs changes with the data, not with the traffic: slower than rates
-HUBER_SHARE = 0.25  # of the mean measured; a quarter is far beyond the noise of CPU rates over a minute
+HUBER_SHARE = 0.5  # of the mean measured; half is far beyond the noise of CPU rates over a minute
 MOST_BASE_SHARE = 0.1  # of the CPU limit; an idle QueryNode of 2.3.5 burns 0.02 cores of its 0.3
 LEAST_SPREAD = 0.1  # of the largest work; nodes that work alike cannot tell base from scale
 _BASES = 21  # steps of the search for the base: a twentieth of a tenth of the limit is below what is measured
-_HALVINGS = 80
+_HALVINGS = 60
 _TIE = 1e-9  # of the loss: rounding
 _LEVEL = 1e-12  # of the largest slope: rounding
 
@@ -122,7 +122,8 @@ def _scales(costs: Floats, wanted: Floats, censored: Floats, delta: float, remem
     negligible = _LEVEL * delta * float(costs.sum())
 
     def turn(above: float) -> Floats:
-        low, high = np.zeros_like(highest), highest.copy()
+        low: Floats = np.zeros_like(highest)
+        high: Floats = highest.copy()
         for _ in range(_HALVINGS):
             middle = (low + high) / 2
             pull = np.clip(middle[:, None] * costs - wanted, -delta, np.where(censored, 0.0, delta))
