@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 import yaml
+from pydantic import TypeAdapter
 
 from milvus_tuning.__main__ import main
 from milvus_tuning.cli import EXIT_FAILURE, EXIT_OK, EXIT_TO_DO, EXIT_USAGE
+from milvus_tuning.decide.rebalancing import Cluster, Refusal
 from tests.rebalancing.planning import a_cluster
 
 TO_DO = a_cluster(
@@ -253,3 +255,33 @@ def test_wrong_usage_ends_with_64(arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(arguments)
     assert ended.value.code == EXIT_USAGE
+
+
+PAGE = Path(__file__).parents[2] / "docs" / "rebalancing.md"
+
+
+@pytest.mark.parametrize(("options", "number"), [([], 1), (["--row-neutral"], 2)], ids=["free", "row-neutral"])
+def test_the_example_of_the_page_is_what_the_command_does(
+    file: Path, capsys: pytest.CaptureFixture[str], options: list[str], number: int
+) -> None:
+    blocks = [json.loads(block) for block in re.findall(r"```json\n(.*?)```", PAGE.read_text(), re.DOTALL)]
+    assert run(file, blocks[0], "-o", "json", *options) == EXIT_TO_DO
+    printed = json.loads(capsys.readouterr().out)
+    assert printed | {"seconds": 0, "reading_seconds": 0} == blocks[number] | {"seconds": 0, "reading_seconds": 0}
+
+
+def test_the_page_names_every_field_and_every_reason() -> None:
+    page = PAGE.read_text()
+    cluster = TypeAdapter(Cluster).json_schema()
+    fields = {name for of in (cluster, *cluster["$defs"].values()) for name in of["properties"]}
+    answer = {*DOCUMENT, "seconds", "reading_seconds", "max_load", "mean_load", "imbalance_ratio"}
+    assert [name for name in sorted(fields | answer) if not re.search(rf"`([a-z_]+(\[\])?\.)?{name}[\[`.]", page)] == []
+    assert [refusal.value for refusal in Refusal if f"`{refusal.value}`" not in page] == []
+
+
+def test_row_neutral_gives_pairs(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    four = [{"heat": heat, "node": node, "rows": 9, "collection": str(node * heat)} for heat, node in ((5, 1), (4, 1))]
+    cold = [{"heat": 1, "node": 2, "rows": 9, "collection": f"cold {at}"} for at in range(2)]
+    assert run(file, a_cluster([{}, {}], four + cold), "--row-neutral", "-o", "json") == EXIT_TO_DO
+    moves = json.loads(capsys.readouterr().out)["moves"]
+    assert [(move["source"], move["destination"]) for move in moves] == [(1, 2), (2, 1)]

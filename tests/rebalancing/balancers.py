@@ -1,11 +1,4 @@
-"""Two others to compare with, on the same documents: a model of Milvus's own balancer, and the obvious greedy one.
-
-The model of ScoreBasedBalancer (the default of Milvus 2.3 to 2.6.19) goes by what it does: the score of a node for a
-collection is the collection's rows on it plus a tenth of all rows on it; from the node with the highest score the
-smallest segment goes to the node with the lowest, as long as the two differ by 5 % of the lower score and the move does
-not turn the difference round by more than it was over 1.3. Heat and memory are none of its business; a move that has no
-memory is refused here, as the QueryNode would. It has not been held against recorded placements of a real Milvus.
-"""
+"""Two others to compare with, on the same documents: Milvus's own balancer, and the obvious greedy one."""
 
 from __future__ import annotations
 
@@ -15,12 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from milvus_tuning.decide.rebalancing import balancer_moves
+from tests.rebalancing.planning import CLUSTER
 from tests.rebalancing.validator import Document
-
-GLOBAL_ROW_FACTOR = 0.1  # queryCoord.globalRowCountFactor
-UNBALANCE_TOLERATION = 0.05  # queryCoord.scoreUnbalanceTolerationFactor
-REVERSE_TOLERATION = 1.3  # queryCoord.reverseUnBalanceTolerationFactor
-MOST_ROUNDS = 50
 
 
 class _Placement:
@@ -36,7 +26,6 @@ class _Placement:
         self.cpu = np.array([float(node["cpu"]) for node in document["nodes"]])
         self.used = self._sum("memory_bytes")
         self.heat = self._sum("heat")
-        self.rows = self._sum("rows")
         self.moves: list[Document] = []
 
     def _sum(self, field: str) -> NDArray[np.float64]:
@@ -49,7 +38,7 @@ class _Placement:
 
     def move(self, at: int, to: int) -> None:
         segment, source = self.segments[at], self.node[at]
-        for amounts, field in ((self.used, "memory_bytes"), (self.heat, "heat"), (self.rows, "rows")):
+        for amounts, field in ((self.used, "memory_bytes"), (self.heat, "heat")):
             amounts[source] -= segment[field]
             amounts[to] += segment[field]
         self.node[at] = to
@@ -57,40 +46,9 @@ class _Placement:
 
 
 def score_based(document: Document) -> list[Document]:
-    """The moves until a round moves nothing."""
-    placement = _Placement(document)
-    of_collection: dict[Any, list[int]] = defaultdict(list)
-    for at, segment in enumerate(placement.segments):
-        of_collection[segment["collection"]].append(at)
-    for _ in range(MOST_ROUNDS):
-        before = len(placement.moves)
-        for members in of_collection.values():
-            _even_rows(placement, members)
-        if len(placement.moves) == before:
-            break
-    return placement.moves
-
-
-def _even_rows(placement: _Placement, members: list[int]) -> None:
-    """One round for one collection."""
-    rows = np.zeros(len(placement.names))
-    waiting: dict[int, list[int]] = defaultdict(list)
-    for at in sorted(members, key=lambda at: -int(placement.segments[at]["rows"])):
-        rows[placement.node[at]] += placement.segments[at]["rows"]
-        waiting[placement.node[at]].append(at)  # the smallest last
-    scores = rows + GLOBAL_ROW_FACTOR * placement.rows
-    while True:
-        source, to = int(scores.argmax()), int(scores.argmin())
-        difference = float(scores[source] - scores[to])
-        if difference <= UNBALANCE_TOLERATION * scores[to] or not waiting[source]:
-            return
-        at = waiting[source].pop()
-        change = placement.segments[at]["rows"] * (1 + GLOBAL_ROW_FACTOR)
-        if 2 * change - difference > difference / REVERSE_TOLERATION or not placement.fits(at, to):
-            return
-        placement.move(at, to)
-        scores[source] -= change
-        scores[to] += change
+    """The moves of the package's model of Milvus's balancer, until a round moves nothing."""
+    moves = balancer_moves(CLUSTER.validate_python(document))
+    return [{"segment": move.segment, "source": move.source, "destination": move.destination} for move in moves]
 
 
 def greedy(document: Document) -> list[Document]:

@@ -16,7 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from milvus_tuning.cli.arguments import EXIT_OK, EXIT_TO_DO, OUTPUTS, CommandParser, add_output
 from milvus_tuning.cli.layout import Fact, facts, grouped, plural, table
 from milvus_tuning.cli.printing import print_document, screen_width
-from milvus_tuning.decide.rebalancing import Cluster, LoadSummary, RebalancePlan, plan_rebalance
+from milvus_tuning.decide.rebalancing import Cluster, LoadSummary, RebalancePlan, plan_rebalance, row_neutral_moves
 from milvus_tuning.errors import ConfigError
 
 STDIN = "-"
@@ -33,6 +33,7 @@ def add_rebalance(commands: argparse._SubParsersAction[CommandParser]) -> None:
     says = "plan the moves for a cluster described in a file; exit code 2 where there is something to do"
     plan = actions.add_parser("plan", help=says, description=f"{says[0].upper()}{says[1:]}.")
     plan.add_argument("--input", required=True, metavar="FILE", help="the cluster as JSON; - is standard input")
+    plan.add_argument("--row-neutral", action="store_true", help="only moves that Milvus's own balancer leaves alone")
     add_output(plan)
     plan.set_defaults(command=_plan)
 
@@ -88,7 +89,8 @@ def _plan(parsed: argparse.Namespace) -> int:
     cluster = read(parsed.input)
     begun = time.perf_counter()
     end = begun + cluster.limits.time_budget_seconds
-    plan = plan_rebalance(cluster, out_of_time=lambda: time.perf_counter() > end)
+    planner = row_neutral_moves if parsed.row_neutral else plan_rebalance
+    plan = planner(cluster, out_of_time=lambda: time.perf_counter() > end)
     seconds, reading_seconds = time.perf_counter() - begun, begun - started
     if parsed.output == OUTPUTS[0]:
         width = screen_width()

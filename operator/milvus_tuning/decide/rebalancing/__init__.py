@@ -23,11 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
-
-from milvus_tuning.decide.rebalancing.arrays import Group
-from milvus_tuning.decide.rebalancing.bounds import floor, lower_bound, summarise, summary
-from milvus_tuning.decide.rebalancing.groups import groups
+from milvus_tuning.decide.rebalancing.milvus_balancer import balancer_moves
 from milvus_tuning.decide.rebalancing.model import Cluster, Leader, Limits, Move, Node, Replica, Segment
 from milvus_tuning.decide.rebalancing.outcome import (
     GroupOutcome,
@@ -36,9 +32,9 @@ from milvus_tuning.decide.rebalancing.outcome import (
     Refusal,
     Rejection,
 )
-from milvus_tuning.decide.rebalancing.rejections import rejections
+from milvus_tuning.decide.rebalancing.planning import budget_of, plan_by
 from milvus_tuning.decide.rebalancing.search import search
-from milvus_tuning.decide.rebalancing.state import UNLIMITED, Allowance, Budget
+from milvus_tuning.decide.rebalancing.swaps import row_neutral_moves
 
 __all__ = [
     "Cluster",
@@ -53,12 +49,10 @@ __all__ = [
     "Rejection",
     "Replica",
     "Segment",
+    "balancer_moves",
     "plan_rebalance",
+    "row_neutral_moves",
 ]
-
-WORK_PER_SEGMENT = 20_000
-WORK_AT_LEAST = 100_000_000
-"""Array elements looked at. About 1 to 2 ns each: seconds for small clusters, minutes for a million segments."""
 
 
 def plan_rebalance(
@@ -69,71 +63,4 @@ def plan_rebalance(
     work bounds the search in array elements looked at (default: by the number of segments), so that the same input
     gives the same plan on any machine; out_of_time cuts off, and then the best so far is returned as truncated.
     """
-    found = groups(cluster)
-    limits = cluster.limits
-    budget = Budget(
-        work if work is not None else max(WORK_AT_LEAST, WORK_PER_SEGMENT * len(cluster.segments)), out_of_time
-    )
-    total = UNLIMITED if limits.max_moves is None else limits.max_moves
-    per_node = UNLIMITED if limits.max_moves_per_node is None else limits.max_moves_per_node
-    planned: dict[int, list[tuple[int, int]]] = {}
-    left: dict[int, Allowance] = {}
-    for at in sorted(range(len(found)), key=lambda at: (-_urgency(found[at]), at)):
-        group = found[at]
-        allowance = Allowance(total=total, per_node=np.full(len(group.cpu), per_node, dtype=np.int64))
-        planned[at] = search(group, allowance, budget)
-        total -= len(planned[at])
-        left[at] = allowance.after(group, planned[at])
-    after = [_carried_out(group, planned[at]) for at, group in enumerate(found)]
-    order = sorted(planned, key=lambda at: (-_urgency(found[at]), at))
-    return RebalancePlan(
-        moves=tuple(move for at in order for move in _moves(cluster, found[at], planned[at])),
-        moved_bytes=sum(int(found[at].size[segment]) for at in order for segment, _ in planned[at]),
-        before=summarise(found),
-        after=summarise(after),
-        lower_bound=max((lower_bound(group) for group in found), default=0.0),
-        truncated=budget.spent,
-        rejected=tuple(
-            rejection
-            for at, group in enumerate(after)
-            for rejection in rejections(cluster, group, left[at], total_left=total, truncated=budget.spent)
-        ),
-        groups=tuple(_outcome(group, after[at], planned[at]) for at, group in enumerate(found)),
-    )
-
-
-def _urgency(group: Group) -> float:
-    bound = floor(group)
-    return float(group.loads.max()) / bound if bound > 0 else 0.0
-
-
-def _carried_out(group: Group, moves: list[tuple[int, int]]) -> Group:
-    node = group.node.copy()
-    for segment, destination in moves:
-        node[segment] = destination
-    return group.moved(node)
-
-
-def _moves(cluster: Cluster, group: Group, moves: list[tuple[int, int]]) -> list[Move]:
-    node, named = group.node.copy(), []
-    for segment, destination in moves:
-        named.append(
-            Move(
-                segment=cluster.segments[int(group.positions[segment])].id,
-                source=group.node_ids[int(node[segment])],
-                destination=group.node_ids[destination],
-            )
-        )
-        node[segment] = destination
-    return named
-
-
-def _outcome(before: Group, after: Group, moves: list[tuple[int, int]]) -> GroupOutcome:
-    return GroupOutcome(
-        resource_group=before.resource_group,
-        nodes=before.node_ids,
-        before=summary(before),
-        after=summary(after),
-        lower_bound=lower_bound(before),
-        moves=len(moves),
-    )
+    return plan_by(cluster, search, budget_of(cluster, out_of_time, work), refused=Refusal.NOT_WORTH_IT)

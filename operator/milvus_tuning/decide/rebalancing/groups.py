@@ -51,7 +51,7 @@ class _Reader:
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
-        self._nodes = sorted(cluster.nodes, key=lambda node: _key(node.id))
+        self._nodes = sorted(cluster.nodes, key=lambda node: order_of(node.id))
         self._index = {node.id: at for at, node in enumerate(self._nodes)}
         _unique((node.id for node in cluster.nodes), "nodes[{}].id")
         self.rows: list[_Row] = []
@@ -270,7 +270,8 @@ def _unique(ids: Iterable[Identity], where: str) -> None:
         seen.add(one)
 
 
-def _key(one: Identity) -> tuple[bool, int, str]:
+def order_of(one: Identity) -> tuple[bool, int, str]:
+    """To sort ids by: numbers first, then texts."""
     return (False, one, "") if isinstance(one, int) else (True, 0, one)
 
 
@@ -279,5 +280,5 @@ def _ranks(ids: Sequence[Identity]) -> Integers:
     if all(type(one) is int and abs(one) < 2**63 for one in ids):
         return np.array(ids, dtype=np.int64)
     ranks = np.empty(len(ids), dtype=np.int64)
-    ranks[sorted(range(len(ids)), key=lambda at: _key(ids[at]))] = np.arange(len(ids))
+    ranks[sorted(range(len(ids)), key=lambda at: order_of(ids[at]))] = np.arange(len(ids))
     return ranks

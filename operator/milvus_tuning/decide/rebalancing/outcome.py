@@ -22,6 +22,7 @@ class Refusal(enum.StrEnum):
     NODE_MOVE_LIMIT = "NodeMoveLimit"
     NO_GAIN = "NoGain"  # the destination would be as hot
     NOT_WORTH_IT = "NotWorthIt"  # helps by less than a plan has to
+    NOT_NEUTRAL = "NotRowNeutral"  # Milvus's balancer, which evens out rows, would undo it
     BUDGET = "BudgetSpent"
 
 

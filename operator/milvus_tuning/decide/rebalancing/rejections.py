@@ -18,9 +18,12 @@ SEGMENTS_PER_GROUP = 5
 
 
 def rejections(
-    cluster: Cluster, group: Group, left: Allowance, *, total_left: int, truncated: bool
+    cluster: Cluster, group: Group, left: Allowance, *, total_left: int, otherwise: Refusal
 ) -> Iterator[Rejection]:
-    """For the hottest node of a group that is not balanced: its hottest segments, to the coolest node of each."""
+    """For the hottest node of a group that is not balanced: its hottest segments, to the coolest node of each.
+
+    `otherwise` is the reason where no hard rule is in the way.
+    """
     loads = group.loads
     hottest = int(loads.argmax())
     if loads[hottest] * (1 - WORTHWHILE_RATIO) < lower_bound(group) * AIM:
@@ -30,18 +33,15 @@ def rejections(
         others = group.member[group.row[segment]].copy()
         others[hottest] = False
         coolest = int(np.where(others, loads, np.inf).argmin()) if others.any() else -1
-        reason = _reason(group, segment, coolest, left, total_left)
-        if reason is Refusal.NOT_WORTH_IT and truncated:
-            reason = Refusal.BUDGET
         yield Rejection(
             segment=cluster.segments[int(group.positions[segment])].id,
             destination=group.node_ids[coolest] if coolest >= 0 else None,
-            reason=reason,
+            reason=_reason(group, segment, coolest, left, total_left) or otherwise,
         )
 
 
-def _reason(group: Group, segment: int, to: int, left: Allowance, total_left: int) -> Refusal:
-    """The first rule in the way, in the order of their hardness."""
+def _reason(group: Group, segment: int, to: int, left: Allowance, total_left: int) -> Refusal | None:
+    """The first rule in the way, in the order of their hardness; None where none is."""
     source = int(group.node[segment])
     if group.stays[segment]:
         return STAYS[int(group.stays[segment]) - 1]
@@ -56,4 +56,4 @@ def _reason(group: Group, segment: int, to: int, left: Allowance, total_left: in
         (min(left.per_node[source], left.per_node[to]) < 1, Refusal.NODE_MOVE_LIMIT),
         (load_there >= group.loads[source], Refusal.NO_GAIN),
     )
-    return next((refusal for broken, refusal in rules if broken), Refusal.NOT_WORTH_IT)
+    return next((refusal for broken, refusal in rules if broken), None)
