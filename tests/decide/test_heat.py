@@ -353,11 +353,11 @@ def test_a_node_that_leaves_has_no_heat_of_its_own_and_is_no_stranger() -> None:
     assert heat.gaps == ()
 
 
-def test_a_hundred_thousand_segments_are_all_there() -> None:
-    places = {number: [1 + at % 3 for at in range(1000)] for number in range(1, 101)}
+def test_twenty_thousand_segments_are_all_there() -> None:
+    places = {number: [1 + at % 3 for at in range(200)] for number in range(1, 101)}
     snapshot = a_snapshot(dict.fromkeys(places, 1.0), places, (0.2, 0.2, 0.2))
 
     heat = seen(snapshot)
 
-    assert len(heat.segments) == 100_000
+    assert len(heat.segments) == 20_000
     assert sum(node.expected_cores for node in heat.nodes) == pytest.approx(0.6, rel=0.01)
