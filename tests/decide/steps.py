@@ -50,3 +50,30 @@ def a_key(
 INTERVAL = a_key()
 TAKE = a_key(PLACEMENT_KEY, after="false", kind=StepKind.TAKE_PLACEMENT)
 HAND_BACK = a_key(PLACEMENT_KEY, before="false", after=None, kind=StepKind.RETURN_PLACEMENT)
+
+
+def a_move(
+    *segments: int, source: str = "qn-1", destination: str = "qn-2", collection: str = "products", **verification: int
+) -> Step:
+    """These segments from one pod to another."""
+    what = {"database": "default", "collection": collection, "segments": " ".join(map(str, segments))}
+    here, there = ({**what, "pod": pod, "podUid": f"uid-of-{pod}"} for pod in (source, destination))
+    return Step(
+        kind=StepKind.MOVE_SEGMENTS,
+        precondition=here,
+        action=there,
+        verification={**there, "deadlineSeconds": 180, **verification},
+        undo=here,
+    )
+
+
+def a_replica_change(before: int = 1, after: int = 2, *, collection: str = "products") -> Step:
+    """From so many in-memory replicas to so many."""
+    what = {"database": "default", "collection": collection}
+    return Step(
+        kind=StepKind.SET_REPLICA_NUMBER,
+        precondition={**what, "count": before},
+        action={**what, "count": after, "resourceGroups": "rg1"},
+        verification={**what, "count": after, "deadlineSeconds": 600},
+        undo={**what, "count": before, "resourceGroups": "rg1"},
+    )
