@@ -12,10 +12,22 @@ from hypothesis import strategies as st
 from milvus_tuning.api import LoadBalancing, MilvusTuningSpec, Mode, PlacementOwner, TargetKind, TargetReference
 from milvus_tuning.catalogue import Intent, Lever, NoLever, normalised, parse_version
 from milvus_tuning.decide.damping import damping_levers, damping_text
+from milvus_tuning.decide.proposal import intent_digest, staleness
 from milvus_tuning.decide.settings import setting_steps
-from milvus_tuning.plan import Operation, Reason, SettingState, SettingStatus, Step, StepKind, StepRecord, Verdict
+from milvus_tuning.plan import (
+    Decision,
+    Operation,
+    Plan,
+    Reason,
+    SettingState,
+    SettingStatus,
+    Step,
+    StepKind,
+    StepRecord,
+    Verdict,
+)
 from milvus_tuning.snapshot import EtcdSetting, OwnedKey, Snapshot
-from tests.builders import NOON
+from tests.builders import NOON, a_change, a_workload, some_nodes
 from tests.decide.test_settings_properties import UID, VERSIONS, after, an_entry
 
 INTERVAL = "querycoord.autobalanceinterval"
@@ -237,6 +249,21 @@ def test_damping_that_was_rolled_back_rests_for_a_day() -> None:
     steps, statuses = judged(a_spec(), a_snapshot(), seen=True, rollbacks=(rolled_back,))
     assert steps == {OVERSHOOT: "2"}
     assert statuses[PING_PONG].state is SettingState.NOT_APPLIED
+
+
+def a_plan(steps: tuple[Step, ...], spec: MilvusTuningSpec) -> Plan:
+    change = a_change(steps=steps, policy_uid=UID, intent_digest=intent_digest(spec), reason=Reason.SETTING_CHANGED)
+    return Plan(name="rag-1", change=change)
+
+
+@pytest.mark.parametrize("seen", [True, False], ids=["still moving", "come to rest"])
+def test_a_plan_that_waits_while_paused_is_stale_once_the_moves_have_stopped(*, seen: bool) -> None:
+    spec, snapshot = a_spec(), replace(a_snapshot(), workload=a_workload(some_nodes(2)), query_nodes=some_nodes(2))
+    steps, _ = setting_steps(spec, snapshot, NOON, UID, damping=True)
+    paused = Decision(reason=Reason.PAUSED, message="paused")
+    found = staleness(a_plan(steps, spec), spec, snapshot, paused, damping=seen)
+    assert (found is None) is seen
+    assert seen or "no segments move to and fro" in (found or "")
 
 
 # -- whatever else is declared and stored ---------------------------------------------------------------------------

@@ -58,7 +58,7 @@ class Sight:
 
     decision is what would be decided now without the plan, None while it is not asked for. in_the_way says why nothing
     may be begun now although the plan is approved (a pause, a read-only operator, a rival, another plan at work).
-    read_only: nothing is called at all, a plan at work stays as it is.
+    read_only: nothing is called at all, a plan at work stays as it is. damping: Milvus moves segments to and fro now.
     """
 
     spec: MilvusTuningSpec
@@ -69,6 +69,7 @@ class Sight:
     read_only: bool = False
     started_within_hour: int = 0
     admission_enforced: bool = True
+    damping: bool = False
 
     @property
     def verification(self) -> Verification:
@@ -158,7 +159,7 @@ def _before_start(plan: Plan, sight: Sight) -> Plan | None:
     if sight.now >= plan.change.expires_at:
         waited = f"; it waited for {plan.course.waits_for}" if plan.course.waits_for else ""
         return _ended(plan, sight.now, Verdict.EXPIRED, f"not begun in time{waited}")
-    stale = staleness(plan, sight.spec, sight.snapshot, sight.decision)
+    stale = staleness(plan, sight.spec, sight.snapshot, sight.decision, damping=sight.damping)
     return _ended(plan, sight.now, Verdict.STALE, stale) if stale is not None else None
 
 

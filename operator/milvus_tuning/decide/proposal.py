@@ -209,8 +209,13 @@ def _target(snapshot: Snapshot) -> str:
 # -- staleness --------------------------------------------------------------------------------------------------------
 
 
-def staleness(plan: Plan, spec: MilvusTuningSpec, snapshot: Snapshot, decision: Decision | None) -> str | None:
-    """Why a plan that has not begun is no longer the one to run, or None. decision: what is wanted now, if decided."""
+def staleness(
+    plan: Plan, spec: MilvusTuningSpec, snapshot: Snapshot, decision: Decision | None, *, damping: bool = False
+) -> str | None:
+    """Why a plan that has not begun is no longer the one to run, or None. decision: what is wanted now, if decided.
+
+    damping: Milvus moves segments to and fro now (`setting_steps`).
+    """
     if plan.change.intent_digest != intent_digest(spec):
         return "what the policy declares has changed since it was proposed"
     moved_on = _moved_on(plan.change.steps, snapshot)
@@ -220,17 +225,19 @@ def staleness(plan: Plan, spec: MilvusTuningSpec, snapshot: Snapshot, decision: 
         if same_change(plan.change.steps, decision.steps):
             return None
         return f"another change is called for now: {decision.message}"
-    return _not_wanted(plan.change, spec, snapshot, decision)
+    return _not_wanted(plan.change, spec, snapshot, decision, damping=damping)
 
 
-def _not_wanted(change: Change, spec: MilvusTuningSpec, snapshot: Snapshot, decision: Decision) -> str | None:
+def _not_wanted(
+    change: Change, spec: MilvusTuningSpec, snapshot: Snapshot, decision: Decision, *, damping: bool
+) -> str | None:
     """Why a decision without steps stands against the change, or None: most of them say nothing about it."""
     kinds = {step.kind for step in change.steps}
     if StepKind.MOVE_SEGMENTS in kinds:
         wanted = decision.reason not in WANTS_NO_MOVES
         return None if wanted else f"no moves are called for any more: {decision.message}"
     if kinds & KEY_STEPS:
-        return _setting_not_wanted(change, spec, snapshot)
+        return _setting_not_wanted(change, spec, snapshot, damping=damping)
     return _size_not_wanted(change, spec, snapshot, decision)
 
 
@@ -263,13 +270,13 @@ def _is_done_by_its_write(step: Step) -> bool:
     return step.kind not in KEY_STEPS or _text(step.precondition.get("value")) != _text(step.action.get("value"))
 
 
-def _setting_not_wanted(change: Change, spec: MilvusTuningSpec, snapshot: Snapshot) -> str | None:
+def _setting_not_wanted(change: Change, spec: MilvusTuningSpec, snapshot: Snapshot, *, damping: bool) -> str | None:
     """Judged from etcd and the version, whether or not it may be written now: the decision speaks of the size then."""
     readable = snapshot.settings_readable and snapshot.etcd_root_path is not None
     if not readable or closed_gate(spec, snapshot) is not None:
         return None
     allowed = spec.model_copy(update={"mode": Mode.AUTO, "paused": False})
-    steps, statuses = setting_steps(allowed, snapshot, snapshot.taken_at, change.policy_uid)
+    steps, statuses = setting_steps(allowed, snapshot, snapshot.taken_at, change.policy_uid, damping=damping)
     if steps:
         return None
     notes = "; ".join(f"{status.intent} {status.state}: {status.message}" for status in statuses)
