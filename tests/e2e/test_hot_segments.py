@@ -6,16 +6,16 @@ client and from Milvus's placement.
 """
 
 import os
-import random
 import statistics
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
+from tests import hot
 from tests.demo.table import lost_searches
-from tests.e2e import hot
 from tests.e2e.test_scaling import finished
 from tests.e2e.world import OPERATOR, OPERATOR_NAMESPACE, World, load_options, spec, wait_for
 from tests.load.process import LoadProcess
@@ -32,6 +32,17 @@ OVERLOAD, WHISPER = 1.15, 0.05  # shares of what the bad placement carries
 LEAST_GAIN, LEAST_OF_BEST = 1.4, 0.95
 
 
+@contextmanager
+def collections(world: World) -> Iterator[tuple[str, ...]]:
+    """Four collections of one segment each, of which Milvus puts two on each QueryNode; dropped afterwards."""
+    names = hot.names_of(SEED)
+    try:
+        hot.make(world.uri, names)
+        yield names
+    finally:
+        hot.drop(world.uri, names)
+
+
 def policy(**changes: Any) -> dict[str, Any]:
     """Hot segments alone, with short windows."""
     hot_segments = {"mode": "Act", "windowSeconds": 10, "cooldownSeconds": 5}
@@ -39,19 +50,20 @@ def policy(**changes: Any) -> dict[str, Any]:
 
 
 def test_a_hot_node_that_milvus_leaves_is_cured_and_stays_cured(calm: World) -> None:
-    with hot.collections(calm, SEED) as names:
+    with collections(calm) as names:
         calm.await_even(2)
-        where = hot.settled(calm, names)
-        pair = _pair_on_one_node(where)
+        where = hot.settled(calm.uri, names)
+        pair = hot.pair_on_one_node(where, SEED)
+        assert pair is not None, f"Milvus did not put them two and two: {where}"
         print(f"seed {SEED}: {', '.join(names)}; searched are {' and '.join(pair)}")
-        assert hot.stays(calm, names, BALANCE_ROUNDS_SECONDS)
-        bad_qps = hot.figures(calm, pair, MEASURE_SECONDS).qps
+        assert hot.stays(calm.uri, names, BALANCE_ROUNDS_SECONDS)
+        bad_qps = hot.figures(calm.uri, pair, MEASURE_SECONDS).qps
 
         _cold_skew_moves_nothing(calm, names, pair, bad_qps)
         with _load(calm, pair, OVERLOAD * bad_qps) as load:
             wait_for(finished(calm, 1), "the hot node to be cured", seconds=180, every=2)
             assert calm.outcomes("main") == ["Completed"]
-            cured = hot.settled(calm, names)
+            cured = hot.settled(calm.uri, names)
             assert not hot.together(cured, pair)
             assert _moved(where, cured) == 2, "one out, one back"
             assert lost_searches(load.stop()) == 0
@@ -59,7 +71,7 @@ def test_a_hot_node_that_milvus_leaves_is_cured_and_stays_cured(calm: World) -> 
 
         calm.kubectl("-n", OPERATOR_NAMESPACE, "rollout", "restart", "deployment", OPERATOR)
         calm.kubectl("-n", OPERATOR_NAMESPACE, "rollout", "status", "deployment", OPERATOR, "--timeout=120s")
-        assert hot.stays(calm, names, STAYS_SECONDS)
+        assert hot.stays(calm.uri, names, STAYS_SECONDS)
         assert len(calm.outcomes("main")) == 1
         calm.untune()
         assert AUTO_BALANCE not in calm.settings()
@@ -69,13 +81,13 @@ def test_a_hot_node_that_milvus_leaves_is_cured_and_stays_cured(calm: World) -> 
 
 def _cold_skew_moves_nothing(world: World, names: tuple[str, ...], pair: tuple[str, str], bad_qps: float) -> None:
     """The same placement with few searches: as skewed, but nobody waits."""
-    before = hot.settled(world, names)
+    before = hot.settled(world.uri, names)
     with _load(world, pair, WHISPER * bad_qps) as load:
         world.tune("main", policy())
         wait_for(lambda: "heat" in world.status("main"), "heat in status", seconds=60)
         time.sleep(COLD_SECONDS)
         assert world.plans("main") == []
-        assert hot.settled(world, names) == before
+        assert hot.settled(world.uri, names) == before
         assert lost_searches(load.stop()) == 0
 
 
@@ -83,17 +95,17 @@ def _is_better_and_near_the_best(world: World, names: tuple[str, ...], pair: tup
     """All placements of two and two by turns: Milvus's, ours, and the third."""
     first, second = pair
     cold = [name for name in names if name not in pair]
-    ours = hot.settled(world, names)
+    ours = hot.settled(world.uri, names)
     partner = next(name for name in cold if ours[name].node_id == ours[first].node_id)
     other = next(name for name in cold if name != partner)
     measured: dict[str, list[hot.Figures]] = {"Milvus's": [], "ours": [], "the other": []}
     for _ in range(ROUNDS):
-        measured["ours"].append(hot.figures(world, pair, MEASURE_SECONDS))
-        hot.exchange(world, second, partner)  # both hot ones together, as Milvus had them
-        measured["Milvus's"].append(hot.figures(world, pair, MEASURE_SECONDS))
-        hot.exchange(world, second, other)  # apart again, the cold ones the other way round
-        measured["the other"].append(hot.figures(world, pair, MEASURE_SECONDS))
-        hot.exchange(world, partner, other)
+        measured["ours"].append(hot.figures(world.uri, pair, MEASURE_SECONDS))
+        hot.exchange(world.uri, second, partner)  # both hot ones together, as Milvus had them
+        measured["Milvus's"].append(hot.figures(world.uri, pair, MEASURE_SECONDS))
+        hot.exchange(world.uri, second, other)  # apart again, the cold ones the other way round
+        measured["the other"].append(hot.figures(world.uri, pair, MEASURE_SECONDS))
+        hot.exchange(world.uri, partner, other)
     print(_table(measured))
     gains = _ratios(measured["ours"], measured["Milvus's"])
     of_best = statistics.median(
@@ -115,16 +127,6 @@ def _table(measured: Mapping[str, list[hot.Figures]]) -> str:
         p99 = statistics.median(one.p99_ms for one in figures)
         lines.append(f"{name:12} {statistics.median(rates):10.1f} {min(rates):8.1f} {max(rates):8.1f} {p99:14.0f}")
     return "\n".join(lines)
-
-
-def _pair_on_one_node(where: Mapping[str, hot.Seat]) -> tuple[str, str]:
-    """Two collections that Milvus put on one QueryNode; which node, the seed draws."""
-    nodes = sorted({seat.node_id for seat in where.values()})
-    assert len(nodes) == 2
-    chosen = random.Random(SEED).choice(nodes)
-    pair = tuple(sorted(name for name, seat in where.items() if seat.node_id == chosen))
-    assert len(pair) == 2, f"Milvus did not put them two and two: {where}"
-    return pair[0], pair[1]
 
 
 def _moved(before: Mapping[str, hot.Seat], after: Mapping[str, hot.Seat]) -> int:
