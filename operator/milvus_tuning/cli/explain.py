@@ -40,6 +40,16 @@ CHOSEN: Mapping[str, str] = {
     Reason.HOT_COLLECTION: "an in-memory replica more",
     Reason.COLD_COLLECTION: "an in-memory replica less",
 }
+ALTERNATIVES: Mapping[str, str] = {
+    "NoChange": "no change",
+    "ScaleOut": "QueryNodes",
+    "SetReplicaNumber": "replicas of",
+    "MoveSegments": "segments moved:",
+    "Rebalance": "other places for segments",
+    "Replica": "an in-memory replica more",
+    "QueryNode": "a QueryNode more",
+}
+"""The first word of an alternative in words."""
 HOTTEST_NODES, HOTTEST_COLLECTIONS = 5, 3
 MEASUREMENTS = (
     ("searches a minute", "searchesPerMinute", ""),
@@ -198,7 +208,7 @@ def _rejected(decision: Body, width: int) -> list[str]:
 def _alternative(word: str) -> str:
     """In words: "SetReplicaNumber default.products 1 -> 2" is "replicas of default.products 1 -> 2"."""
     kind, _, rest = word.partition(" ")
-    said = {"NoChange": "no change", "ScaleOut": "QueryNodes", "SetReplicaNumber": "replicas of"}.get(kind)
+    said = ALTERNATIVES.get(kind)
     return f"{said} {rest}".strip() if said else word
 
 
