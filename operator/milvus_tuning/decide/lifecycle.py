@@ -228,7 +228,8 @@ def _broken_off(plan: Plan, now: datetime, against: str) -> Plan:
     operation = operation_of(plan)
     if against:
         called_off = replace(operation, outcome=Reason.CANCELLED)
-        return _ended(_with(plan, operation=called_off), now, Verdict.CANCELLED, against)
+        left = [record.message for record in operation.steps if record.state is StepState.FAILED]
+        return _ended(_with(plan, operation=called_off), now, Verdict.CANCELLED, "; ".join([against, *left]))
     verdict = Verdict.STALE if operation.outcome is Reason.PRECONDITION_CHANGED else Verdict.FAILED
     return _ended(plan, now, verdict, operation.outcome_message)
 

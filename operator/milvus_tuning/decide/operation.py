@@ -335,8 +335,10 @@ def _last_to_undo(operation: Operation) -> int | None:
 
 def _given_up(operation: Operation, now: datetime) -> Operation:
     outcome = _outcome(operation.steps)
-    causes = (record.message for record in reversed(operation.steps) if record.state in _GIVEN_UP and record.message)
-    return _finished(operation, now, outcome, next(causes, ""))
+    given_up = [record for record in reversed(operation.steps) if record.state in _GIVEN_UP and record.message]
+    stuck = [record.message for record in given_up if record.state is StepState.FAILED]
+    told = [*dict.fromkeys([*(record.message for record in given_up[:1]), *stuck])]
+    return _finished(operation, now, outcome, "; ".join(told))
 
 
 def _outcome(records: Sequence[StepRecord]) -> Reason:
