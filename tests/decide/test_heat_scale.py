@@ -19,7 +19,7 @@ def a_point(cost: float, cores: float, *, saturated: bool = False) -> Point:
         pytest.param([a_point(1, 0.03), a_point(8, 0.17), a_point(4, 0.09)], 0.01, 0.02, id="a line: base and slope"),
         pytest.param([a_point(0, 0.02), a_point(10, 0.12)], 0.02, 0.01, id="a node without searches shows the base"),
         pytest.param([a_point(1, 0.2), a_point(2, 0.25)], 0.03, 0.1217, id="a base above a tenth of the limit is none"),
-        pytest.param([a_point(1, 0.2), a_point(9, 0.01)], 0.01, 0.00065, id="a falling line has no negative slope"),
+        pytest.param([a_point(1, 0.2), a_point(9, 0.01)], 0.01, None, id="a falling line tells nothing"),
         pytest.param([a_point(0, 0.02), a_point(0, 0.01)], 0.01, None, id="no searches at all: nothing but a base"),
     ],
 )
@@ -28,6 +28,20 @@ def test_scale_of_nodes(points: list[Point], base: float, per_cost: float | None
 
     assert found.base_cores == pytest.approx(base, abs=0.001)
     assert found.cores_per_cost == (None if per_cost is None else pytest.approx(per_cost, rel=0.02))
+
+
+@pytest.mark.parametrize(
+    ("points", "learned"),
+    [
+        pytest.param([a_point(0.01, 0.016), a_point(0.02, 0.018)], False, id="the noise of idle nodes"),
+        pytest.param([a_point(0.01, 0.016), a_point(2.0, 0.06)], True, id="a node that is searched"),
+        pytest.param([a_point(0.02, 0.017), a_point(0.02, 0.018)], False, id="alike, and all of it could be base"),
+        pytest.param([a_point(0.02, 0.17), a_point(0.02, 0.18)], True, id="alike, and far above any base"),
+        pytest.param([a_point(0.02, 0.02)], False, id="one idle node"),
+    ],
+)
+def test_a_quiet_night_does_not_spoil_the_scale(points: list[Point], learned: bool) -> None:
+    assert (fitted_scale(points, Scale()).cores_per_cost is not None) is learned
 
 
 def test_one_odd_node_does_not_decide() -> None:

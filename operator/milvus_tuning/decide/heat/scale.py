@@ -10,6 +10,10 @@ A saturated node is censored: it burns what it may, not what is asked of it. It 
 was measured, so it can pull the scale up and never down. Where several scales fit equally well, the one nearest to the
 remembered is taken, else the smallest with the largest base: the most of the CPU that does not depend on the searches.
 
+A quiet night must not spoil the scale: where searches explain less than a fifth of the CPU of the busiest node, its
+noise would be taken for theirs, and no scale is learned. So too where nodes that work alike burn no more than a base
+may be.
+
 Example, work 1, 2 and 8, measured 0.11, 0.21 and 0.30 cores at a limit of 0.30: base 0.01 and cores_per_cost 0.1 by
 the first two; the third is expected to need 0.81. Taken at its word it would have flattened the scale to 0.038.
 """
@@ -28,6 +32,7 @@ SCALE_HALF_LIFE_SECONDS = 120.0  # what a search costs changes with the data, no
 HUBER_SHARE = 0.5  # of the mean measured; half is far beyond the noise of CPU rates over a minute
 MOST_BASE_SHARE = 0.1  # of the CPU limit; an idle QueryNode of 2.3.5 burns 0.02 cores of its 0.3
 LEAST_SPREAD = 0.1  # of the largest work; nodes that work alike cannot tell base from scale
+LEAST_EXPLAINED = 0.2  # CPU rates of idle nodes differ by some per cent; a fifth is well above
 _BASES = 21  # steps of the search for the base: a twentieth of a tenth of the limit is below what is measured
 _HALVINGS = 60
 _TIE = 1e-9  # of the loss: rounding
@@ -75,14 +80,18 @@ def fitted_scale(points: Sequence[Point], remembered: Scale) -> Scale:
         return Scale(base_cores=most_base)
     if censored.all():
         return _lower_bound(costs, cores, most_base, remembered)
-    bases = _bases(costs, most_base, remembered)
+    alike = bool(costs.max() - costs.min() < LEAST_SPREAD * costs.max())
+    bases = _bases(alike, most_base, remembered)
     delta = HUBER_SHARE * float(cores.mean())
     scales = _scales(costs, cores[None, :] - bases[:, None], censored, delta, remembered.cores_per_cost)
     losses = _losses(scales[:, None] * costs + bases[:, None] - cores, censored, delta)
     equal = np.flatnonzero(losses <= losses.min() + _TIE * delta * delta * len(ordered))
     wanted = most_base if remembered.base_cores is None else remembered.base_cores
     best = int(equal[np.argmin(np.abs(bases[equal] - wanted))])
-    return Scale(base_cores=float(bases[best]), cores_per_cost=float(scales[best]))
+    unsure_base = most_base if alike and remembered.base_cores is None else 0.0
+    explained = min(float(scales[best] * costs.max()), float(cores.max()) - unsure_base)
+    told = explained >= LEAST_EXPLAINED * float(cores.max())
+    return Scale(base_cores=float(bases[best]), cores_per_cost=float(scales[best]) if told else None)
 
 
 def _mixed(old: float | None, new: float | None, share: float) -> float | None:
@@ -104,9 +113,9 @@ def _lower_bound(costs: Floats, cores: Floats, most_base: float, remembered: Sca
     return Scale(base_cores=base, cores_per_cost=max(pooled, remembered.cores_per_cost or 0.0))
 
 
-def _bases(costs: Floats, most_base: float, remembered: Scale) -> Floats:
+def _bases(alike: bool, most_base: float, remembered: Scale) -> Floats:
     """The bases to try: one, where the nodes work too much alike to tell."""
-    if costs.max() - costs.min() < LEAST_SPREAD * costs.max():
+    if alike:
         return np.array([min(remembered.base_cores or 0.0, most_base)])
     return np.linspace(0.0, most_base, _BASES)
 
