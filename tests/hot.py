@@ -61,6 +61,14 @@ def drop(uri: str, names: Sequence[str]) -> None:
     client.close()
 
 
+def release(uri: str, names: Sequence[str]) -> None:
+    """Take the collections off the QueryNodes; they are loaded again in seconds."""
+    client = MilvusClient(uri)
+    for name in names:
+        client.release_collection(name)
+    client.close()
+
+
 def seats(uri: str, names: Sequence[str]) -> Mapping[str, Seat] | None:
     """Where Milvus says the segment of each collection is; None while one is under way."""
     client = MilvusClient(uri)
