@@ -9,7 +9,7 @@ from typing import Any
 
 import grpc  # type: ignore[import-untyped]
 from google.protobuf.json_format import ParseDict  # type: ignore[import-untyped]
-from pymilvus.grpc_gen import milvus_pb2, milvus_pb2_grpc
+from pymilvus.grpc_gen import common_pb2, milvus_pb2, milvus_pb2_grpc
 
 REPLIES = {
     "GetVersion": milvus_pb2.GetVersionResponse,
@@ -22,6 +22,8 @@ REPLIES = {
     "DescribeIndex": milvus_pb2.DescribeIndexResponse,
     "ListResourceGroups": milvus_pb2.ListResourceGroupsResponse,
     "DescribeResourceGroup": milvus_pb2.DescribeResourceGroupResponse,
+    "LoadBalance": common_pb2.Status,
+    "LoadCollection": common_pb2.Status,
 }
 
 
@@ -32,7 +34,14 @@ class ByRequest:
     reply: Callable[[Any], Mapping[str, Any]]
 
 
-Override = Mapping[str, Any] | Callable[[grpc.ServicerContext], Mapping[str, Any]] | ByRequest
+@dataclass(frozen=True, slots=True)
+class Acting:
+    """A reply to a request that changes something, or a gRPC error in its place."""
+
+    reply: Callable[[Any, grpc.ServicerContext], Mapping[str, Any]]
+
+
+Override = Mapping[str, Any] | Callable[[grpc.ServicerContext], Mapping[str, Any]] | ByRequest | Acting
 
 
 class RecordedMilvus(milvus_pb2_grpc.MilvusServiceServicer):  # type: ignore[misc]
@@ -50,6 +59,8 @@ class RecordedMilvus(milvus_pb2_grpc.MilvusServiceServicer):  # type: ignore[mis
         found = self._recorded.get(name, refuses(grpc.StatusCode.UNIMPLEMENTED, f"unknown method {name}"))
         if isinstance(found, ByRequest):
             return ParseDict(dict(found.reply(request)), REPLIES[name]())
+        if isinstance(found, Acting):
+            return ParseDict(dict(found.reply(request, context)), REPLIES[name]())
         return ParseDict(dict(found(context) if callable(found) else found), REPLIES[name]())
 
     def GetVersion(self, request: Any, context: grpc.ServicerContext) -> Any:
@@ -81,6 +92,12 @@ class RecordedMilvus(milvus_pb2_grpc.MilvusServiceServicer):  # type: ignore[mis
 
     def DescribeResourceGroup(self, request: Any, context: grpc.ServicerContext) -> Any:
         return self._reply("DescribeResourceGroup", request, context)
+
+    def LoadBalance(self, request: Any, context: grpc.ServicerContext) -> Any:
+        return self._reply("LoadBalance", request, context)
+
+    def LoadCollection(self, request: Any, context: grpc.ServicerContext) -> Any:
+        return self._reply("LoadCollection", request, context)
 
 
 @contextmanager

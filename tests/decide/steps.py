@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+
 from milvus_tuning.plan import Step, StepKind
+from milvus_tuning.snapshot import Segment
 
 PLACEMENT_KEY = "querycoord.autobalance"
 INTERVAL_KEY = "querycoord.autobalanceinterval"
@@ -77,3 +81,11 @@ def a_replica_change(before: int = 1, after: int = 2, *, collection: str = "prod
         verification={**what, "count": after, "deadlineSeconds": 600},
         undo={**what, "count": before, "resourceGroups": "rg1"},
     )
+
+
+def moved_segments(segments: Iterable[Segment], where: Mapping[int, tuple[int, ...] | None]) -> Iterator[Segment]:
+    """The segments with some of them on other nodes, or (None) not there any more."""
+    for segment in segments:
+        nodes = where.get(segment.segment_id, segment.node_ids)
+        if nodes is not None:
+            yield replace(segment, node_ids=nodes)

@@ -14,7 +14,7 @@ from milvus_tuning.decide.operation import Call, Move, begin, call_failed, call_
 from milvus_tuning.plan import Decision, Operation, Reason, Step, StepKind, StepState
 from milvus_tuning.snapshot import EtcdSetting, Freeze, FreezeReason, Snapshot
 from tests.builders import NOON, a_snapshot, a_spec, some_nodes
-from tests.decide.steps import HAND_BACK, PLACEMENT_KEY, TAKE, a_move, a_replica_change
+from tests.decide.steps import HAND_BACK, PLACEMENT_KEY, TAKE, a_move, a_replica_change, moved_segments
 
 SPEC = a_spec()
 KEY = "querycoordautobalance"
@@ -34,12 +34,7 @@ def seen(
 ) -> Snapshot:
     """Three nodes with 5000 and 5003 on node 1, 5001 and 5004 on node 2; `where` moves them."""
     snapshot = a_snapshot(3, settings_readable=True, settings=HELD if held else {}, **changes)
-    segments = (
-        replace(one, node_ids=(where or {}).get(one.segment_id, one.node_ids))
-        for one in snapshot.segments
-        if (where or {}).get(one.segment_id, ()) is not None
-    )
-    return replace(snapshot, segments=tuple(segments), taken_at=at)
+    return replace(snapshot, segments=tuple(moved_segments(snapshot.segments, where or {})), taken_at=at)
 
 
 def after(seconds: float) -> datetime:
@@ -328,7 +323,7 @@ def test_on_the_way_back_milvus_gets_time_to_read_that_it_is_held_off() -> None:
 
 @pytest.mark.parametrize("done", range(6))
 def test_however_far_it_is_a_cancelled_swap_returns_everything(done: int) -> None:
-    where = dict(list(ALL_MOVED.items())[: max(0, done - 1)])
+    where: dict[int, tuple[int, ...] | None] = dict(list(ALL_MOVED.items())[: max(0, done - 1)])
     operation = begun(SWAP, *[DONE] * done)
 
     cancelled = cancel(operation, seen(where, at=after(990)), after(990), "Cancelled by ann")

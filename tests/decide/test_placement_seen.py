@@ -23,7 +23,7 @@ from milvus_tuning.snapshot import (
     Snapshot,
 )
 from tests.builders import a_snapshot, some_nodes
-from tests.decide.steps import a_move, a_replica_change
+from tests.decide.steps import a_move, a_replica_change, moved_segments
 
 STEP = a_move(5000, 5003)  # both on node 1, going to node 2
 SNAPSHOT = a_snapshot(3)
@@ -32,12 +32,7 @@ FREEZE = Freeze(reason=FreezeReason.COMPACTING, message="40 tasks")
 
 def placed(where: Mapping[int, tuple[int, ...] | None], snapshot: Snapshot = SNAPSHOT) -> Snapshot:
     """The snapshot with these segments on these nodes; None: not there any more."""
-    segments = (
-        replace(one, node_ids=where.get(one.segment_id, one.node_ids))
-        for one in snapshot.segments
-        if where.get(one.segment_id, ()) is not None
-    )
-    return replace(snapshot, segments=tuple(segments))
+    return replace(snapshot, segments=tuple(moved_segments(snapshot.segments, where)))
 
 
 def with_nodes(*nodes: QueryNode) -> Snapshot:
