@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,22 +13,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from milvus_tuning.api import (
-    Condition,
-    ConditionStatus,
     HeatStatus,
     HotCollection,
     HotSegment,
     MilvusTuningSpec,
     MilvusTuningStatus,
     MovingCollection,
-    OperationStatus,
-    StepStatus,
 )
 from milvus_tuning.decide.heat import HeatMap
 from milvus_tuning.plan import Decision, Reason, Signal
 from milvus_tuning.snapshot import ResourceGroup, Snapshot
 from milvus_tuning.status import Facts, build_status, worth_writing
-from milvus_tuning.status.heat import LARGEST_STATUS_BYTES, fitted, heat_status, moving_status, two_digits
+from milvus_tuning.status.heat import heat_status, moving_status, two_digits
 from tests.status.heat_maps import NOW, a_collection, a_map, a_node, a_segment, a_snapshot, with_cores
 
 SPEC = MilvusTuningSpec.model_validate({"targetRef": {"kind": "HelmRelease", "name": "my-release"}})
@@ -228,82 +223,3 @@ def test_heat_that_a_reader_would_act_on_is_written(cores: list[float], factor: 
     hotter = data.draw(st.integers(0, len(cores) - 1))
     after = [value * factor if index == hotter else value for index, value in enumerate(cores)]
     assert worth_writing(built(with_cores(heat, cores)), built(with_cores(heat, after)), now=NOW)
-
-
-def size(status: MilvusTuningStatus) -> int:
-    """Bytes of the status as it is stored."""
-    fields = status.model_dump(mode="json", by_alias=True, exclude_none=True)
-    return len(json.dumps(fields, separators=(",", ":")).encode())
-
-
-def long_past() -> MilvusTuningStatus:
-    """What a status holds after months of work: twenty plans of three steps, and conditions with long messages."""
-    words = dict.fromkeys(("desiredCount", "servingCount", "deadlineSeconds"), "900")
-    step = StepStatus(
-        kind="ScaleQueryNodes", state="Done", precondition=words, action=words, verification=words, message="m" * 200
-    )
-    entry = OperationStatus(
-        id="my-release-0123456789",
-        reason="HotNode",
-        message="m" * 200,
-        started_at="2026-03-01T12:00:00Z",
-        steps=[step, step, step],
-        verdict_message="v" * 200,
-        measured_before="b" * 120,
-        measured_after="a" * 120,
-    )
-    condition = Condition(
-        type="Ready",
-        status=ConditionStatus.TRUE,
-        reason="Observed",
-        message="c" * 300,
-        last_transition_time="2026-03-01T12:00:00Z",
-    )
-    conditions = [condition.model_copy(update={"type": f"Condition{number}"}) for number in range(16)]
-    return MilvusTuningStatus(history=[entry] * 20, conditions=conditions)
-
-
-NAMES = st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=200, max_size=300)
-
-
-@given(names=st.lists(NAMES, min_size=20, max_size=20), pod=st.integers(40, 253), rows=st.integers(1, 40))
-@settings(max_examples=15, deadline=None)
-def test_a_status_never_exceeds_its_size(names: list[str], pod: int, rows: int) -> None:
-    heat = a_map(
-        collections=[a_collection(number, name=name, database=name) for number, name in enumerate(names)],
-        segments=[a_segment(number, collection=number % 20) for number in range(rows)],
-        nodes=[a_node(number, pod=f"{number:0>{pod}}") for number in range(1, 21)],
-        gaps=("g" * 500,) * 9,
-    )
-    groups = [ResourceGroup(name=name[:200], node_ids=tuple(range(1, 21))) for name in names[:2]]
-    facts = some_facts(
-        heat, a_snapshot(heat, groups=groups), moving=[Moving(name=name, database=name) for name in names]
-    )
-    status = build_status(long_past(), facts, generation=1, now=NOW)
-    assert size(status) <= LARGEST_STATUS_BYTES
-    assert len(status.history or []) == 20
-    MilvusTuningStatus.model_validate(status.model_dump(mode="json", by_alias=True))
-
-
-def test_with_names_of_a_usual_length_all_rows_fit() -> None:
-    numbers = range(20)
-    heat = a_map(
-        collections=[a_collection(one, name=f"product_embeddings_{one:02}") for one in numbers],
-        segments=[a_segment(450_000_000_000_000_000 + one, collection=one) for one in numbers],
-        nodes=[a_node(one, pod=f"my-release-milvus-querynode-7d9c5b6f4-{one:05}") for one in range(1, 21)],
-    )
-    facts = some_facts(heat, moving=[Moving(name=f"product_embeddings_{one:02}") for one in numbers])
-    status = build_status(long_past(), facts, generation=1, now=NOW)
-    assert status.heat is not None
-    assert (len(status.heat.collections or []), len(status.heat.segments or [])) == (20, 20)
-    assert len(status.ping_pong or []) == 20
-
-
-def test_what_does_not_fit_goes_from_the_cold_end() -> None:
-    heat = a_map(collections=[a_collection(one, cores=one / 10, name=f"{one:0>250}") for one in range(20)])
-    whole = built(heat)
-    half = fitted(whole, largest_bytes=size(whole) - 1)
-    assert whole.heat is not None
-    assert half.heat is not None
-    assert half.heat.collections == (whole.heat.collections or [])[:10]
-    assert fitted(whole, largest_bytes=size(whole) + 1000) == whole

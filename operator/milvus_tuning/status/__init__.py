@@ -26,9 +26,9 @@ from milvus_tuning.api import (
 )
 from milvus_tuning.plan import WISHES, Decision, Operation, Phase, Plan, Reason, SettingStatus, StepKind
 from milvus_tuning.snapshot import QueryNode, Sample, SegmentState, Snapshot
+from milvus_tuning.status.bounds import fitted, remembered
 from milvus_tuning.status.conditions import Facts, Verdict, merge_conditions, skew_percent, verdicts
 from milvus_tuning.status.heat import (
-    fitted,
     heat_has_moved,
     heat_percents,
     heat_status,
@@ -63,7 +63,8 @@ def build_status(previous: MilvusTuningStatus, facts: Facts, *, generation: int,
     conditions = merge_conditions(
         previous.conditions or [], verdicts(facts), now_text=format_time(now), generation=generation
     )
-    history = [*(previous.history or []), *map(history_entry, facts.finished)][-HISTORY_LENGTH:]
+    finished = [remembered(history_entry(plan)) for plan in facts.finished]
+    history = [*(previous.history or []), *finished][-HISTORY_LENGTH:]
     status = MilvusTuningStatus(
         observed_generation=generation,
         phase=phase(facts),
@@ -294,7 +295,9 @@ def _decision(decision: Decision, now: datetime) -> DecisionStatus:
         desired_count=decision.desired_count,
         inputs={name: _input(value) for name, value in sorted(decision.inputs.items())} or None,
         rejected=[
-            RejectedAlternative(alternative=rejection.alternative, reason=rejection.reason, message=rejection.message)
+            RejectedAlternative(
+                alternative=rejection.alternative[:253], reason=rejection.reason, message=rejection.message[:2048]
+            )
             for rejection in decision.rejected[:10]
         ]
         or None,
@@ -304,7 +307,7 @@ def _decision(decision: Decision, now: datetime) -> DecisionStatus:
 def _input(value: float | str | None) -> str | None:
     if isinstance(value, float):
         return f"{value:.3g}"
-    return None if value is None else str(value)
+    return None if value is None else str(value)[:1024]
 
 
 def _config(setting: SettingStatus) -> ConfigStatus:

@@ -20,15 +20,15 @@ from typing import Protocol
 
 from milvus_tuning.api import HeatStatus, HotCollection, HotSegment, MilvusTuningStatus, MovingCollection, ObservedNode
 from milvus_tuning.snapshot import Collection, Snapshot
+from milvus_tuning.status.bounds import FEWER_ROWS
 
 MOST_ROWS = 20  # of the lists in `api.HeatStatus`, and of status.pingPong
-FULL = (MOST_ROWS, 10, 5)
-"""How long a list is that was cut; the shorter ones in an object that would be too large."""
+FULL = (MOST_ROWS, *FEWER_ROWS)
+"""How long a list is that was cut."""
 MOST_GAPS = 5
 GAP_LENGTH = 200
 NAME_LENGTH = 255  # proxy.maxNameLength of Milvus
 WORD_LENGTH = 253  # of `api.status.Word`
-LARGEST_STATUS_BYTES = 64 * 1024
 QUANTUM_PERCENT = 5
 MATERIAL_RATIO = 0.1
 """Two significant digits have a quantum of a tenth at most (10 of 100), so one quantum is never material."""
@@ -179,36 +179,11 @@ def without_heat(status: MilvusTuningStatus) -> MilvusTuningStatus:
     return status.model_copy(update={"heat": None, "observed": observed})
 
 
-def fitted(status: MilvusTuningStatus, *, largest_bytes: int = LARGEST_STATUS_BYTES) -> MilvusTuningStatus:
-    """The status, with fewer rows of heat and of ping-pong where it is larger than an object's status may be.
-
-    The rows go from the cold end, all lists alike: 20, 10, 5, none. What else is in a status has bounds of its own.
-    """
-    found = status
-    for rows in (*FULL[1:], 0):
-        if len(found.model_dump_json(by_alias=True, exclude_none=True).encode()) <= largest_bytes:
-            return found
-        found = _shortened(status, rows)
-    return found
-
-
 def two_digits(value: float) -> int:
     """A whole number of two significant digits: 1234 -> 1200, 99.6 -> 100, 7.4 -> 7."""
     if value < 10:
         return round(value)
     return int(round(value, 1 - math.floor(math.log10(value))))
-
-
-def _shortened(status: MilvusTuningStatus, rows: int) -> MilvusTuningStatus:
-    heat = status.heat
-    if heat is not None:
-        heat = heat.model_copy(
-            update={
-                "collections": (heat.collections or [])[:rows] or None,
-                "segments": (heat.segments or [])[:rows] or None,
-            }
-        )
-    return status.model_copy(update={"heat": heat, "ping_pong": (status.ping_pong or [])[:rows] or None})
 
 
 def _collection(heat: HeatOfCollection, pods: Mapping[int, str]) -> HotCollection:
