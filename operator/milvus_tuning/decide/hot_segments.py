@@ -37,7 +37,7 @@ from milvus_tuning.decide.gates import closed_gate
 from milvus_tuning.decide.heat.model import HeatMap
 from milvus_tuning.decide.load import ClusterLoad, cluster_load, skew_ratio
 from milvus_tuning.decide.move_history import UNDONE_COUNTS, failed, last_moves, most_moves, undone
-from milvus_tuning.decide.new_nodes import new_nodes
+from milvus_tuning.decide.new_nodes import fill, new_nodes
 from milvus_tuning.decide.placement_owner import Balancer, milvus_balancer, operator_places
 from milvus_tuning.decide.placement_plan import (
     Placement,
@@ -168,9 +168,9 @@ def _filled(case: _Case) -> Decision | None:
     waiting = new_nodes(case.snapshot, case.now, imbalance_ratio=case.allowed_ratio)
     for one in waiting:
         cluster = case.cluster(around=one.node_id)
-        weighed = filling(cluster, [each.node_id for each in waiting])
-        placement = filled_placement(cluster, weighed, case.members)
-        if placement.moves:
+        moves = fill(filling(cluster, [each.node_id for each in waiting]), most=case.most_moves)
+        if moves:
+            placement = filled_placement(cluster, moves, case.members)
             return _rest_after_failure(case) or _moving(case, Reason.NEW_NODE, fill_in_words(one), placement)
     return None
 
@@ -227,12 +227,11 @@ def _cured(case: _Case) -> Decision:
     hot_id = next((node.node_id for node in case.snapshot.members if hot and node.pod == hot.pod), None)
     if hot_id is None:
         return _quiet(case, Reason.HEAT_UNKNOWN, "no QueryNode serves")
-    cluster = case.cluster(around=hot_id)
-    find = free_placement if case.balancer.off else neutral_placement
-    placement = find(cluster, case.members)
-    misfit = _misfit(case, placement, hot_id)
+    misfit = _misfit(case, hot_id)
     if misfit is not None:
         return _quiet(case, Reason.HEAT_UNKNOWN, f"{misfit}; nothing is moved on a guess")
+    find = free_placement if case.balancer.off else neutral_placement
+    placement = find(case.cluster(around=hot_id), case.members)
     if not placement.moves:
         return _none_better(case, placement, hot_id)
     if not case.balancer.off and case.balancer.hindrance is not None:
@@ -241,24 +240,25 @@ def _cured(case: _Case) -> Decision:
             Reason.NO_NEUTRAL_SWAP,
             f"{case.skew_in_words}; {len(placement.moves)} row-neutral moves would help, but Milvus's balancer has to "
             f"be held off while they are made: {case.balancer.hindrance}",
-            rejected=refusals(placement.plan, case.snapshot),
+            rejected=refusals(placement, case.snapshot),
         )
     return _moving(case, Reason.HOT_NODE, _cure_in_words(case, hot_id), placement)
 
 
-def _misfit(case: _Case, placement: Placement, hot_id: int) -> str | None:
+def _misfit(case: _Case, hot_id: int) -> str | None:
     """Why the model cannot say what to move off the node that is measured as the busiest."""
     if case.heat.error_ratio is None:
         return f"{case.skew_in_words}; the heat model has not been compared with what is measured yet"
-    expected, even = placement.before.get(hot_id, 0.0), mean(placement.before, case.members)
-    if expected > even:
+    expected = {one.node_id: one.expected_ratio or 0.0 for one in case.heat.nodes}
+    there, even = expected.get(hot_id, 0.0), mean(expected, case.members)
+    if there > even:
         return None
-    return f"{case.skew_in_words}, while the heat model expects {percent(expected)} there and a mean of {percent(even)}"
+    return f"{case.skew_in_words}, while the heat model expects {percent(there)} there and a mean of {percent(even)}"
 
 
 def _none_better(case: _Case, placement: Placement, hot_id: int) -> Decision:
     before, hottest = busiest(placement.before), hottest_collections(case.heat, case.snapshot, hot_id)
-    rejected = refusals(placement.plan, case.snapshot)
+    rejected = refusals(placement, case.snapshot)
     if not case.balancer.off:
         free = free_placement(placement.cluster, case.members)
         if free.needed:
@@ -276,10 +276,13 @@ def _none_better(case: _Case, placement: Placement, hot_id: int) -> Decision:
             f"{case.most_moves} (maxMovesPerPlan)"
         )
     else:
+        bound = placement.bound
+        alone = bound > mean(placement.before, case.members)
+        cure = "shares the searches of one segment" if alone else "or one QueryNode more is the cure"
         why = (
             f"no placement within reach lowers the busiest QueryNode by a tenth ({percent(before)} expected now, "
-            f"{percent(placement.reach)} at best, below {percent(placement.plan.lower_bound)} impossible). Hottest "
-            f"there: {hottest}; one in-memory replica or QueryNode more is the cure"
+            f"{percent(placement.reach)} at best, below {percent(bound)} impossible). Hottest there: {hottest}; one "
+            f"in-memory replica more {cure}"
         )
     return _quiet(case, Reason.NO_BETTER_PLACEMENT, f"{case.skew_in_words}; {why}", rejected=rejected)
 
@@ -292,7 +295,7 @@ def _moving(case: _Case, reason: Reason, message: str, placement: Placement) -> 
     hold = not case.balancer.off
     cut, steps = as_steps(placement, case.snapshot, hold_balancer=hold)
     inputs = {"moves": len(cut.moves), "movedRows": cut.rows, "movedBytes": cut.bytes}
-    rejected, observing = refusals(cut.plan, case.snapshot), case.rules.mode is HotSegmentsMode.OBSERVE
+    rejected, observing = refusals(cut, case.snapshot), case.rules.mode is HotSegmentsMode.OBSERVE
     if observing:
         withheld = Rejection(
             alternative=f"MoveSegments {len(cut.moves)}",

@@ -1,4 +1,4 @@
-"""Which QueryNodes wait to be filled where Milvus's balancer is off and nobody else fills them.
+"""Which QueryNodes wait to be filled where Milvus's balancer is off and nobody else fills them, and with what.
 
     even share of a node = sum over its replicas: rows of the replica / members that it has
     new                  = it serves no segment of its replicas, or in its first hour
@@ -6,18 +6,27 @@
 
 Three nodes with 40,000 rows each and a fourth that came five minutes ago: its even share is 30,000, and with 20 %
 allowed it is filled until it has 24,000.
+
+Segments go one by one from the most loaded node that can give one, the one that leaves both nodes lowest, while the
+giver ends lower than it was and the new node does not end as high. So nothing moves but to new nodes, and no more than
+an even spread takes: of 2, 2 and 0 equal segments one moves, since a second would leave 1, 1 and 2.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from milvus_tuning.snapshot import QueryNode, Segment, SegmentState, Snapshot
+from milvus_tuning.decide.rebalancing import Cluster, Move, Segment
+from milvus_tuning.decide.rebalancing.model import Identity
+from milvus_tuning.snapshot import QueryNode, SegmentState, Snapshot
+from milvus_tuning.snapshot import Segment as ServedSegment
 
 NEW_FOR = timedelta(hours=1)
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,7 +65,7 @@ def _waits(one: NewNode, now: datetime, imbalance_ratio: float) -> bool:
 
 def _rows(snapshot: Snapshot) -> tuple[dict[int, list[int]], dict[int, list[float]]]:
     """For each Milvus node, replica by replica, the sealed rows that it serves and its even share of them."""
-    sealed: defaultdict[int, list[Segment]] = defaultdict(list)
+    sealed: defaultdict[int, list[ServedSegment]] = defaultdict(list)
     for segment in snapshot.segments:
         if segment.state is SegmentState.SEALED:
             sealed[segment.collection_id].append(segment)
@@ -72,3 +81,63 @@ def _rows(snapshot: Snapshot) -> tuple[dict[int, list[int]], dict[int, list[floa
             rows[node_id].append(held[node_id])
             even_rows[node_id].append(held.total() / len(staying))
     return rows, even_rows
+
+
+def fill(cluster: Cluster, *, most: int) -> tuple[Move, ...]:
+    """Moves to the nodes that take segments in, here the new ones (see `planner_input.filling`); at most so many."""
+    state, moves = _Filling(cluster), list[Move]()
+    while len(moves) < most and (move := state.best()) is not None:
+        state.make(move)
+        moves.append(move)
+    return tuple(moves)
+
+
+class _Filling:
+    """A placement under change; heat, used bytes and segments of each node."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cpu = {node.id: node.cpu for node in cluster.nodes}
+        self._ceiling = {node.id: node.memory_bytes * cluster.limits.memory_ceiling_ratio for node in cluster.nodes}
+        self._takers = sorted((node.id for node in cluster.nodes if not node.cordoned), key=str)
+        self._nodes_of = {(one.collection, one.id): frozenset(one.nodes) for one in cluster.replicas}
+        self._held: dict[Identity, dict[Identity, Segment]] = {node.id: {} for node in cluster.nodes}
+        self._heat = dict.fromkeys(self._held, 0.0)
+        self._used = dict.fromkeys(self._held, 0)
+        for segment in sorted(cluster.segments, key=lambda one: str(one.id)):
+            self._put(segment, segment.node)
+
+    def best(self) -> Move | None:
+        """The next move; None where none is left that evens out."""
+        givers = [node_id for node_id in self._held if node_id not in self._takers]
+        for source in sorted(givers, key=lambda one: (-self._heat[one] / self._cpu[one], str(one))):
+            found = min(self._moves_from(source), default=None)
+            if found is not None:
+                _, _, segment, destination = found
+                return Move(segment=int(segment), source=source, destination=int(destination))
+        return None
+
+    def make(self, move: Move) -> None:
+        """Carry the move out."""
+        segment = self._held[move.source].pop(move.segment)
+        self._heat[move.source] -= segment.heat
+        self._used[move.source] -= segment.memory_bytes
+        self._put(segment, move.destination)
+
+    def _moves_from(self, source: Identity) -> Iterator[tuple[float, int, int, int]]:
+        """Moves that even out, by the load that they leave and the bytes that they take."""
+        before = self._heat[source] / self._cpu[source]
+        for segment in self._held[source].values():
+            left = (self._heat[source] - segment.heat) / self._cpu[source]
+            for to in self._takers:
+                if segment.pinned or to not in self._nodes_of[segment.collection, segment.replica or 0]:
+                    continue
+                if self._used[to] + segment.memory_bytes > self._ceiling[to]:
+                    continue
+                there = (self._heat[to] + segment.heat) / self._cpu[to]
+                if max(left, there) < before * (1 - _ROUNDING):
+                    yield max(left, there), segment.memory_bytes, int(segment.id), int(to)
+
+    def _put(self, segment: Segment, node_id: Identity) -> None:
+        self._held[node_id][segment.id] = segment
+        self._heat[node_id] += segment.heat
+        self._used[node_id] += segment.memory_bytes

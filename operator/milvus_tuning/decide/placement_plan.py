@@ -19,7 +19,14 @@ from dataclasses import dataclass, replace
 
 from milvus_tuning.decide.move_steps import Relocation, move_steps, within_room
 from milvus_tuning.decide.planner_input import in_runs, loads, moved
-from milvus_tuning.decide.rebalancing import Cluster, Move, RebalancePlan, plan_rebalance, row_neutral_moves
+from milvus_tuning.decide.rebalancing import (
+    Cluster,
+    Move,
+    RebalancePlan,
+    Rejection,
+    plan_rebalance,
+    row_neutral_moves,
+)
 from milvus_tuning.decide.rebalancing.model import Identity
 from milvus_tuning.plan import Outlook, Step
 from milvus_tuning.snapshot import Snapshot
@@ -33,15 +40,16 @@ _ROUNDING = 1e-9
 class Placement:
     """Moves in their order, and the loads of the nodes before and after them; no moves where none are to be made.
 
-    needed: how many moves the whole cure takes, 0 where it is not worth it; reach: the busiest node after all of them,
-    and after those that are not worth it as well. plan is the one that the moves are from.
+    needed: how many moves the whole cure takes, 0 where it is not worth it. reach: the busiest node after all of them,
+    worth it or not; bound: no placement has a lower one. rejected: obvious moves that are not made.
     """
 
     cluster: Cluster
-    plan: RebalancePlan
     moves: tuple[Move, ...]
     needed: int
     reach: float
+    bound: float
+    rejected: tuple[Rejection, ...]
     members: frozenset[Identity]
     before: Mapping[Identity, float]
     after: Mapping[Identity, float]
@@ -100,14 +108,20 @@ def neutral_placement(cluster: Cluster, members: Several[Identity]) -> Placement
     return _chosen(cluster, members, whole=whole, within=within, pairs=True)
 
 
-def filled_placement(cluster: Cluster, weighed: Cluster, members: Several[Identity]) -> Placement:
-    """The first moves of those that fill the nodes which alone take segments in `weighed` (see `filling`).
-
-    Nothing leaves them, so their moves can be made in any order.
-    """
-    whole = plan_rebalance(_unlimited(weighed), work=MOST_WORK)
-    moves = whole.moves[: cluster.limits.max_moves]
-    return _placement(cluster, members, whole, in_runs(cluster, moves), needed=len(whole.moves))
+def filled_placement(cluster: Cluster, moves: Sequence[Move], members: Several[Identity]) -> Placement:
+    """The moves that fill new nodes. Nothing leaves those, so the moves can be made in any order."""
+    before, after = loads(cluster), loads(cluster, moves)
+    return Placement(
+        cluster=cluster,
+        moves=in_runs(cluster, moves),
+        needed=len(moves),
+        reach=busiest(after),
+        bound=0.0,
+        rejected=(),
+        members=frozenset(members),
+        before=before,
+        after=after,
+    )
 
 
 def as_steps(placement: Placement, snapshot: Snapshot, *, hold_balancer: bool) -> tuple[Placement, tuple[Step, ...]]:
@@ -129,7 +143,7 @@ def busiest(loads_: Mapping[Identity, float]) -> float:
     return max(loads_.values(), default=0.0)
 
 
-def mean(loads_: Mapping[Identity, float], members: Several[Identity]) -> float:
+def mean(loads_: Mapping[Identity, float] | Mapping[int, float], members: Several[Identity]) -> float:
     """The mean load of the nodes that serve and stay."""
     known = sorted(load for node_id, load in loads_.items() if node_id in members)
     return math.fsum(known) / len(known) if known else 0.0
@@ -149,7 +163,7 @@ def _chosen(
     if busiest(loads(cluster, moves)) > busiest(loads(cluster)) * (1 + _ROUNDING):
         moves = ()
     found = _placement(cluster, members, whole, moves, needed=len(whole.moves))
-    return replace(found, plan=plan)
+    return replace(found, rejected=plan.rejected)
 
 
 def _placement(
@@ -157,10 +171,11 @@ def _placement(
 ) -> Placement:
     return Placement(
         cluster=cluster,
-        plan=whole,
         moves=tuple(moves),
         needed=needed,
         reach=busiest(loads(cluster, whole.moves)),
+        bound=whole.lower_bound,
+        rejected=whole.rejected,
         members=frozenset(members),
         before=loads(cluster),
         after=loads(cluster, moves),

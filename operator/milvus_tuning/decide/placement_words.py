@@ -10,7 +10,7 @@ from types import MappingProxyType
 from milvus_tuning.decide.heat.model import HeatMap
 from milvus_tuning.decide.new_nodes import NewNode
 from milvus_tuning.decide.placement_plan import Placement, busiest
-from milvus_tuning.decide.rebalancing import RebalancePlan, Refusal
+from milvus_tuning.decide.rebalancing import Refusal
 from milvus_tuning.decide.rebalancing import Rejection as PlannerRejection
 from milvus_tuning.decide.words import listed, percent, size
 from milvus_tuning.plan import Reason, Rejection
@@ -42,10 +42,10 @@ _WORDS: Mapping[Refusal, tuple[Reason, str]] = MappingProxyType(
 )
 
 
-def refusals(plan: RebalancePlan, snapshot: Snapshot) -> tuple[Rejection, ...]:
+def refusals(placement: Placement, snapshot: Snapshot) -> tuple[Rejection, ...]:
     """The moves that suggest themselves and are not in the plan, each with the rule in its way."""
     pods = {node.node_id: node.pod for node in snapshot.query_nodes}
-    return tuple(_refusal(one, pods) for one in plan.rejected[:MOST_REJECTIONS])
+    return tuple(_refusal(one, pods) for one in placement.rejected[:MOST_REJECTIONS])
 
 
 def hottest_collections(heat: HeatMap, snapshot: Snapshot, node_id: int) -> str:
@@ -80,8 +80,8 @@ def fill_in_words(one: NewNode) -> str:
 def effect_in_words(placement: Placement) -> str:
     """How much is moved, and what is expected of it."""
     count, needed = len(placement.moves), placement.needed
-    segments = f"{count} of {needed} segments that have to move go now" if count < needed else f"{count} segments move"
+    moves = f"{count} of {needed} moves now" if count < needed else f"{count} move{'' if count == 1 else 's'}"
     return (
-        f"{segments} ({placement.rows:,} rows, {size(placement.bytes)}): "
+        f"{moves} ({placement.rows:,} rows, {size(placement.bytes)}): "
         f"{percent(busiest(placement.before))} -> {percent(busiest(placement.after))} expected of the busiest QueryNode"
     )
