@@ -1,4 +1,4 @@
-"""Segments are moved from where they are, to where they are not yet, and by nobody without the Lease; over real gRPC."""
+"""Segments are moved from where they are to where they are not yet, and only under the Lease; over real gRPC."""
 
 from __future__ import annotations
 

@@ -223,6 +223,13 @@ def a_step(kind: StepKind, before: int | None = None, after: int | None = None) 
         pytest.param([a_step(StepKind.SCALE_QUERY_NODES, None, 2)], {IN}, id="of unknown direction: the graver one"),
         pytest.param([a_step(StepKind.SET_CONFIG), a_step(StepKind.TAKE_PLACEMENT)], {CONFIG}, id="settings"),
         pytest.param([a_step(StepKind.RETURN_PLACEMENT)], {CONFIG}, id="placement given back"),
+        pytest.param([a_step(StepKind.MOVE_SEGMENTS)], {WindowAction.MOVE_SEGMENTS}, id="moves"),
+        pytest.param(
+            [a_step(StepKind.TAKE_PLACEMENT), a_step(StepKind.MOVE_SEGMENTS), a_step(StepKind.RETURN_PLACEMENT)],
+            {WindowAction.MOVE_SEGMENTS},
+            id="a swap: holding the balancer off for it is no setting",
+        ),
+        pytest.param([a_step(StepKind.SET_REPLICA_NUMBER)], {WindowAction.SET_REPLICA_NUMBER}, id="replicas"),
     ],
 )
 def test_steps_say_what_they_do_in_words_of_a_window(steps: list[Step], expected: set[WindowAction]) -> None:

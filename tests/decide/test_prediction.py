@@ -13,14 +13,16 @@ from hypothesis import strategies as st
 
 from milvus_tuning.decide.load import signal
 from milvus_tuning.decide.prediction import predict
-from milvus_tuning.plan import Prediction, Step
+from milvus_tuning.plan import Outlook, Prediction, Step
 from milvus_tuning.snapshot import Sample, SegmentState, Snapshot, Traffic
 from tests.builders import GIB, NOON, a_node, a_sample, a_snapshot, some_nodes
-from tests.decide.steps import INTERVAL, a_scale, a_scale_in
+from tests.decide.steps import HAND_BACK, INTERVAL, TAKE, a_move, a_replica_change, a_scale, a_scale_in
 
 
-def predicted(steps: Sequence[Step], snapshot: Snapshot, now: datetime = NOON) -> Prediction:
-    return predict(steps, snapshot, signal(snapshot, now), now)
+def predicted(
+    steps: Sequence[Step], snapshot: Snapshot, now: datetime = NOON, outlook: Outlook | None = None
+) -> Prediction:
+    return predict(steps, snapshot, signal(snapshot, now), now, outlook)
 
 
 def with_p99(milliseconds: float | None, **sample: Any) -> dict[str, Any]:
@@ -75,6 +77,50 @@ def test_a_setting_leaves_size_load_and_skew_as_they_are_and_says_nothing_of_lat
         p99_milliseconds_after=None,
         memory_headroom_percent=50,
     )
+
+
+MOVING = Outlook(
+    moved_segments=99,  # the steps know better
+    moved_bytes=3 * GIB,
+    busiest_percent_before=80,
+    busiest_percent_after=60,
+    skew_percent_before=60,
+    skew_percent_after=20,
+)
+
+
+def test_moves_count_what_the_steps_name_and_p99_goes_with_the_busiest_node() -> None:
+    """P99 30 ms x (1 - 0.8) / (1 - 0.6) = 15 ms; the mean stays, as nobody searches less."""
+    swap = (TAKE, a_move(5000, 5003), a_move(5001, source="qn-2", destination="qn-1"), HAND_BACK)
+
+    assert predicted(swap, a_snapshot(3, cpu=0.5), outlook=MOVING) == Prediction(
+        node_count_before=3,
+        node_count_after=3,
+        moved_segments=3,
+        moved_rows=30_000,
+        moved_bytes=3 * GIB,
+        computation_percent_before=50,
+        computation_percent_after=50,
+        skew_percent_before=60,
+        skew_percent_after=20,
+        p99_milliseconds_before=30,
+        p99_milliseconds_after=15,
+        memory_headroom_percent=None,
+    )
+
+
+def test_moves_without_an_outlook_promise_nothing() -> None:
+    found = predicted((a_move(5000),), a_snapshot(3, cpu=0.3, hot="qn-1", hot_cpu=0.6))
+
+    assert (found.moved_segments, found.moved_rows, found.moved_bytes) == (1, 10_000, None)
+    assert (found.skew_percent_before, found.skew_percent_after, found.p99_milliseconds_after) == (50, None, None)
+
+
+def test_a_replica_more_is_predicted_by_the_outlook_alone() -> None:
+    found = predicted((a_replica_change(),), a_snapshot(3), outlook=replace(MOVING, moved_segments=12, moved_rows=7))
+
+    assert (found.moved_segments, found.moved_rows, found.moved_bytes) == (12, 7, 3 * GIB)
+    assert (found.skew_percent_after, found.p99_milliseconds_after) == (20, 15)
 
 
 def test_the_computation_is_the_mean_and_not_the_busiest() -> None:

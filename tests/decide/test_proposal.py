@@ -47,8 +47,11 @@ from tests.decide.steps import (
     TAKE,
     a_drain,
     a_key,
+    a_move,
+    a_replica_change,
     a_scale,
     a_scale_in,
+    moved_segments,
 )
 
 UID = "6f1a2c9e-0b1d-4a55-9c1e-2f6d3e8b7a10"
@@ -428,6 +431,77 @@ def test_a_plan_is_stale_when_another_change_is_called_for(
     found = staleness(a_plan(steps, seen), SPEC, seen, decision)
 
     assert found == ("another change is called for now: because of CapacityAboveTarget" if stale else None)
+
+
+# Segments 5000, 5003 are on node 1, 5001 on node 2.
+SWAP = (TAKE, a_move(5000), a_move(5001, source="qn-2", destination="qn-1"), HAND_BACK)
+THREE = replace(a_snapshot(3), settings_readable=True, etcd_root_path="by-dev")
+
+
+def with_segments(where: dict[int, tuple[int, ...] | None]) -> Snapshot:
+    return replace(THREE, segments=tuple(moved_segments(THREE.segments, where)))
+
+
+@pytest.mark.parametrize(
+    ("seen", "words"),
+    [
+        pytest.param(THREE, None, id="as it was proposed"),
+        pytest.param(with_segments({5000: (1, 2)}), None, id="one is being moved"),
+        pytest.param(with_segments({5000: (2,)}), "somebody did it already: 1 of 1", id="one was moved"),
+        pytest.param(with_segments({5001: (3,)}), "5001 of default.products is on neither", id="one is elsewhere"),
+        pytest.param(with_segments({5001: None}), "5001 of default.products is on neither", id="one was compacted"),
+        pytest.param(replace(THREE, query_nodes=THREE.query_nodes[1:]), "qn-1 is not a ready pod", id="a pod is gone"),
+        pytest.param(replace(THREE, placement_coverage=0.5, replicas=(), segments=()), None, id="placement not read"),
+    ],
+)
+def test_a_plan_that_moves_is_stale_when_its_segments_moved(seen: Snapshot, words: str | None) -> None:
+    found = staleness(a_plan(SWAP, THREE), SPEC, seen, None)
+
+    assert found is None if words is None else words in (found or "")
+
+
+@pytest.mark.parametrize(
+    ("decision", "stale"),
+    [
+        pytest.param(a_decision(*SWAP), False, id="the same"),
+        pytest.param(
+            a_decision(TAKE, a_move(5003), a_move(5004, source="qn-2", destination="qn-1"), HAND_BACK),
+            False,
+            id="other segments of the same hot node: the noise of the heat",
+        ),
+        pytest.param(a_decision(TAKE, a_move(5001, source="qn-2"), HAND_BACK), True, id="another hot node"),
+        pytest.param(a_decision(a_move(5000)), True, id="free moves in place of a swap"),
+        pytest.param(a_decision(a_scale(3, 4)), True, id="a QueryNode in place of moves"),
+        pytest.param(a_decision(reason=Reason.NO_BETTER_PLACEMENT), True, id="nothing would be better"),
+        pytest.param(a_decision(reason=Reason.NO_NEUTRAL_SWAP), True, id="nothing would stay"),
+        pytest.param(a_decision(reason=Reason.STEADY), True, id="no node is hot"),
+        pytest.param(a_decision(reason=Reason.HEAT_UNKNOWN), False, id="heat is not known: it waits"),
+        pytest.param(a_decision(reason=Reason.STABILIZING), False, id="for too short a time: it waits"),
+        pytest.param(a_decision(reason=Reason.SKEW_NOT_CAPACITY), False, id="a reason of the size says nothing"),
+        pytest.param(a_decision(reason=Reason.AT_MAXIMUM), False, id="nor does its bound"),
+    ],
+)
+def test_a_plan_that_moves_is_stale_when_no_moves_are_called_for(decision: Decision, stale: bool) -> None:
+    found = staleness(a_plan(SWAP, THREE), SPEC, THREE, decision)
+
+    assert (found is not None) is stale, found
+
+
+@pytest.mark.parametrize(
+    ("seen", "decision", "stale"),
+    [
+        pytest.param(THREE, a_decision(a_replica_change(1, 2)), False, id="the same"),
+        pytest.param(THREE, a_decision(a_replica_change(1, 3)), True, id="another number"),
+        pytest.param(THREE, a_decision(a_replica_change(1, 2, collection="images")), True, id="another collection"),
+        pytest.param(THREE, a_decision(reason=Reason.WITHIN_TOLERANCE), True, id="not hot any more"),
+        pytest.param(THREE, a_decision(reason=Reason.HEAT_UNKNOWN), False, id="heat is not known: it waits"),
+        pytest.param(a_snapshot(4, replicas=2), None, True, id="somebody did it"),
+    ],
+)
+def test_a_plan_for_replicas_is_stale(seen: Snapshot, decision: Decision | None, stale: bool) -> None:
+    found = staleness(a_plan((a_replica_change(1, 2),), THREE), SPEC, seen, decision)
+
+    assert (found is not None) is stale, found
 
 
 # Reasons that a decision without steps may have although the change is still wanted, or is not known not to be.

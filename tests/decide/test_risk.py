@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from milvus_tuning.decide.risk import risk_of
 from milvus_tuning.plan import Risk, Step, StepKind
-from tests.decide.steps import HAND_BACK, INTERVAL, TAKE, a_drain, a_key, a_scale, a_scale_in
+from tests.decide.steps import HAND_BACK, INTERVAL, TAKE, a_drain, a_key, a_move, a_replica_change, a_scale, a_scale_in
 
 GRACEFUL = a_key("common.gracefultime", before=None, after="0")
 SETS_OF_STEPS = st.lists(
@@ -32,6 +32,18 @@ SETS_OF_STEPS = st.lists(
         pytest.param((a_scale("10", "9"),), Risk.HIGH, ("10 -> 9",), id="numbers kept as text, downwards"),
         pytest.param((INTERVAL, a_scale(2, 3)), Risk.MEDIUM, ("2 -> 3",), id="the highest alone gives the class"),
         pytest.param(a_scale_in(), Risk.HIGH, ("3 -> 2): qn-2",), id="a node less, by name"),
+        pytest.param((a_move(7, 8),), Risk.MEDIUM, ("moves 2 segments from qn-1 to qn-2",), id="free moves"),
+        pytest.param(
+            (TAKE, a_move(7), a_move(9, source="qn-2", destination="qn-1"), HAND_BACK),
+            Risk.LOW,
+            ("lease", "row-neutral swap: 1 segment from qn-1 to qn-2", "from qn-2 to qn-1", "handed back"),
+            id="a swap, with the balancer held off meanwhile",
+        ),
+        pytest.param(
+            (TAKE, a_move(7)), Risk.MEDIUM, ("moves 1 segment",), id="moves under a placement that is not returned"
+        ),
+        pytest.param((a_replica_change(1, 2),), Risk.MEDIUM, ("default.products (1 -> 2)",), id="a replica more"),
+        pytest.param((a_replica_change(2, 1),), Risk.HIGH, ("default.products (2 -> 1)",), id="a replica less"),
         pytest.param((GRACEFUL,), Risk.HIGH, ("common.gracefultime carries consistency",), id="consistency"),
         pytest.param(
             (a_key("common/gracefulTime", before="0", after=None),),

@@ -62,10 +62,10 @@ def _short_replicas(step: Body) -> str:
 
 def _course(course: Body, indent: str, width: int) -> list[str]:
     state = text(course, "state")
-    if not state or state == StepState.PENDING:
+    message = text(course, "message")
+    if not state or (state == StepState.PENDING and not message):  # one with a message says what it waits for
         return []
     label = f"{indent}{'state':{_LABEL_WIDTH}}{GAP}"
-    message = text(course, "message")
     return hanging(f"{state}: {message}" if message else state, first=label, rest=" " * len(label), width=width)
 
 

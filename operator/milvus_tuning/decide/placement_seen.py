@@ -40,7 +40,9 @@ def look_at_moves(step: Step, snapshot: Snapshot) -> View:
     if isinstance(placed, View):
         return placed
     if placed.stray:
-        where = f"on neither {placed.source.pod} nor {placed.destination.pod}"
+        where = (
+            f"{'is' if len(placed.stray) == 1 else 'are'} on neither {placed.source.pod} nor {placed.destination.pod}"
+        )
         message = f"{listed(map(str, placed.stray))} of {placed.collection} {where}: placed anew, or compacted"
         return View(sight=Sight.FOREIGN, message=message)
     moved = placed.at_destination - placed.at_source
