@@ -57,6 +57,15 @@ def closed_size_gate(spec: MilvusTuningSpec, snapshot: Snapshot) -> Decision | N
     return _first(gates, spec, snapshot)
 
 
+def closed_placement_gate(spec: MilvusTuningSpec, snapshot: Snapshot) -> Decision | None:
+    """What is in the way of deciding where data is loaded (segments, in-memory replicas), or None.
+
+    Who else writes the number of QueryNodes does not matter for that; that the number stands still does.
+    """
+    gates: tuple[_Gate, ...] = (_target, _milvus, _version, _metrics, _identity, _freeze, _settled)
+    return _first(gates, spec, snapshot)
+
+
 def _first(gates: tuple[_Gate, ...], spec: MilvusTuningSpec, snapshot: Snapshot) -> Decision | None:
     return next((found for gate in gates if (found := gate(spec, snapshot)) is not None), None)
 

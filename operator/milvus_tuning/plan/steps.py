@@ -94,7 +94,9 @@ class Operation:
     """A decision being carried out: the write-ahead log that a restart goes on from.
 
     outcome is None while it runs; afterwards COMPLETED, INSUFFICIENT_CAPACITY, DRAIN_STUCK, PRECONDITION_CHANGED or
-    UNDONE. verdict and intent_digest are those of the plan that it belonged to, once that has ended.
+    UNDONE. verdict and intent_digest are those of the plan that it belonged to, once that has ended. gain_percent is
+    what the collection whose in-memory replicas were changed can carry since, of what it could before (170: 1.7 times
+    as much); None where it was not measured.
     """
 
     operation_id: str
@@ -108,6 +110,7 @@ class Operation:
     verdict: Verdict | None = None
     verdict_message: str = ""
     intent_digest: str | None = None
+    gain_percent: int | None = None
 
     @property
     def running(self) -> bool:
