@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from milvus_tuning.plan import Phase, Plan
+from milvus_tuning.api import MilvusTuningStatus
+from milvus_tuning.plan import Operation, Phase, Plan
 from milvus_tuning.plan_store import StoredPlan
+from milvus_tuning.status import finished_operations
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,3 +38,14 @@ class PolicyPlans:
         """The plans with one of them as it is now."""
         others = [one for one in self.stored if one.plan.name != changed.plan.name]
         return PolicyPlans(stored=(*others, changed))
+
+    def history(self, status: MilvusTuningStatus) -> tuple[Operation, ...]:
+        """What was carried out, oldest first: the finished plans, and the steps of the one that is being verified."""
+        finished = finished_operations(status)
+        current = self.current.plan.course.operation if self.current else None
+        return finished if current is None or self.at_work else (*finished, current)
+
+    def operations(self, status: MilvusTuningStatus) -> tuple[Operation, ...]:
+        """The history, and what is under way."""
+        current = self.current.plan.course.operation if self.current and self.at_work else None
+        return self.history(status) if current is None else (*self.history(status), current)

@@ -131,7 +131,7 @@ class Reconciler:
             return
         now = self._clock()
         turn, why_paused = self._with_pauses(turn, now)
-        operations = _operations(turn, plans)
+        operations = plans.operations(turn.stored.status)
         memory.seen, memory.insight = look_back(memory.seen, turn.spec, turn.snapshot, operations, now)
         decision = self._decide(turn, plans, memory, now, why_paused)
         current = plans.current
@@ -140,7 +140,7 @@ class Reconciler:
         if current is None:
             self._finish_pass(turn, decision, plans, memory)
             return
-        carried = self._runner.carry_on(turn, current, self._sight_of(plans, decision, why_paused))
+        carried = self._runner.carry_on(turn, current, self._sight_of(plans, decision, memory, why_paused))
         if steps_ended(current.plan, carried.stored.plan):
             memory.seen = memory.seen.after_a_change()
         self._finish_pass(carried.turn, decision, plans.with_current(carried.stored), memory)
@@ -162,9 +162,10 @@ class Reconciler:
         decision = decide(
             turn.spec,
             turn.snapshot,
-            History(signals=memory.seen.signals, operations=_history(turn, plans)),
+            History(signals=memory.seen.signals, operations=plans.history(turn.stored.status)),
             now,
             heat=memory.insight.heat if memory.insight else None,
+            moves=memory.insight.moves if memory.insight else None,
             read_only=self._settings.read_only,
             policy_uid=turn.stored.reference.uid,
             why_paused=why_paused,
@@ -202,7 +203,9 @@ class Reconciler:
         turn.tell(Event(type="Normal", reason="PlanProposed", message=f"{plan.name}: {decision.message}"), stored.body)
         return stored
 
-    def _sight_of(self, plans: PolicyPlans, decision: Decision, why_paused: str | None) -> Callable[[PassTurn], Sight]:
+    def _sight_of(
+        self, plans: PolicyPlans, decision: Decision, memory: _Memory, why_paused: str | None
+    ) -> Callable[[PassTurn], Sight]:
         def sight(turn: PassTurn) -> Sight:
             now = self._clock()
             return Sight(
@@ -212,8 +215,9 @@ class Reconciler:
                 decision=None if decision.reason is Reason.IN_PROGRESS else decision,
                 in_the_way=self._in_the_way(turn, plans, decision, why_paused),
                 read_only=self._settings.read_only,
-                started_within_hour=_started_within_hour(_history(turn, plans), now),
+                started_within_hour=_started_within_hour(plans.history(turn.stored.status), now),
                 admission_enforced=self._is_admission_enforced(turn),
+                damping=bool(memory.insight and memory.insight.damping),
             )
 
         return sight
@@ -249,14 +253,14 @@ class Reconciler:
             snapshot=turn.snapshot,
             decision=decision,
             signal=signal(turn.snapshot, now),
-            settings=self._setting_statuses(turn, plans, now),
+            settings=self._setting_statuses(turn, plans, memory),
             plan=plans.newest,
             finished=new,
             last_finished=_last_operation(turn, new),
             benefit=memory.account.to_status() if memory.account else None,
             read_only=self._settings.read_only,
             heat=memory.insight.heat if memory.insight else None,
-            moving=memory.insight.moves.collections if memory.insight else (),
+            moving=memory.insight.moves.ping_pong if memory.insight else (),
             placement=memory.insight.moves if memory.insight else None,
         )
         self._reporter.report(turn, facts, now)
@@ -281,14 +285,16 @@ class Reconciler:
         memory.account = account.elapsed((now - since).total_seconds(), turn.spec, turn.snapshot)
         memory.accounted_at = now
 
-    def _setting_statuses(self, turn: PassTurn, plans: PolicyPlans, now: datetime) -> tuple[SettingStatus, ...]:
+    def _setting_statuses(self, turn: PassTurn, plans: PolicyPlans, memory: _Memory) -> tuple[SettingStatus, ...]:
+        now = self._clock()
         _, statuses = setting_steps(
             turn.spec,
             turn.snapshot,
             now,
             turn.stored.reference.uid,
             read_only=self._settings.read_only,
-            rollbacks=recent_rollbacks(_history(turn, plans), intent_digest(turn.spec), now),
+            rollbacks=recent_rollbacks(plans.history(turn.stored.status), intent_digest(turn.spec), now),
+            damping=bool(memory.insight and memory.insight.damping),
         )
         return statuses
 
@@ -366,21 +372,6 @@ def _window_fault(spec: MilvusTuningSpec) -> str | None:
     windows = enumerate(spec.maintenance_windows or ())
     faults = [f"spec.maintenanceWindows.{index}: {fault}" for index, one in windows if (fault := window_fault(one))]
     return "; ".join(faults) or None
-
-
-def _history(turn: PassTurn, plans: PolicyPlans) -> tuple[Operation, ...]:
-    """What was carried out, oldest first: the finished plans, and the steps of the one that is being verified."""
-    finished = status.finished_operations(turn.stored.status)
-    current = plans.current.plan if plans.current else None
-    if current is None or current.course.operation is None or plans.at_work:
-        return finished
-    return (*finished, current.course.operation)
-
-
-def _operations(turn: PassTurn, plans: PolicyPlans) -> tuple[Operation, ...]:
-    """What was carried out, and what is under way."""
-    current = plans.current.plan.course.operation if plans.current and plans.at_work else None
-    return (*_history(turn, plans), current) if current else _history(turn, plans)
 
 
 def _last_operation(turn: PassTurn, new: Sequence[Plan]) -> Operation | None:

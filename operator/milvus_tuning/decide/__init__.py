@@ -13,6 +13,7 @@ steps are then carried out is in operation.py.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -30,6 +31,7 @@ from milvus_tuning.decide.scaling import decide_size
 from milvus_tuning.decide.settings import declares_settings, setting_steps
 from milvus_tuning.decide.words import listed
 from milvus_tuning.plan import Decision, History, Reason, Rejection, Step, StepKind
+from milvus_tuning.plan.moves import CollectionMoves, PlacementMoves, moves_in_words
 from milvus_tuning.snapshot import Snapshot
 
 SETTINGS_REST = timedelta(minutes=5)  # after a change of settings that did not go through, so that size gets its turn
@@ -50,9 +52,14 @@ def decide(
     policy_uid: str = "",
     why_paused: str | None = None,
     heat: HeatMap | None = None,
+    moves: PlacementMoves | None = None,
 ) -> Decision:
-    """What to do now that no plan is at work, and why; see the module's text. heat is None where nothing needs it."""
-    decision = _settings(spec, snapshot, history, now, policy_uid)
+    """What to do now that no plan is at work, and why; see the module's text.
+
+    heat is None where nothing needs it. moves is what Milvus's balancer does; None: it is not watched.
+    """
+    ping_pong = moves.ping_pong if moves else ()
+    decision = _settings(spec, snapshot, history, now, policy_uid, ping_pong=ping_pong)
     if decision is None:
         size = _size(spec, snapshot, history, now)
         decision = (
@@ -65,19 +72,27 @@ def decide(
 
 
 def _settings(
-    spec: MilvusTuningSpec, snapshot: Snapshot, history: History, now: datetime, policy_uid: str
+    spec: MilvusTuningSpec,
+    snapshot: Snapshot,
+    history: History,
+    now: datetime,
+    policy_uid: str,
+    *,
+    ping_pong: Sequence[CollectionMoves],
 ) -> Decision | None:
     taken = snapshot.owned_keys.get(policy_uid)
     if (not declares_settings(spec) and not taken) or closed_gate(spec, snapshot) or _settings_failed(history, now):
         return None
     rollbacks = recent_rollbacks(history.operations, intent_digest(spec), now)
-    steps, _ = setting_steps(spec, snapshot, now, policy_uid, rollbacks=rollbacks)
+    steps, _ = setting_steps(spec, snapshot, now, policy_uid, rollbacks=rollbacks, damping=bool(ping_pong))
     if not steps:
         return None
+    plain, _ = setting_steps(spec, snapshot, now, policy_uid, rollbacks=rollbacks)
+    why = "" if steps == plain else f" (segments are moved to and fro: {moves_in_words(ping_pong)})"
     placement = any(step.kind in _PLACEMENT for step in steps)
     return Decision(
         reason=Reason.PLACEMENT_CHANGED if placement else Reason.SETTING_CHANGED,
-        message="; ".join(_setting_in_words(step) for step in steps),
+        message="; ".join(_setting_in_words(step) for step in steps) + why,
         steps=steps,
         inputs={"settingsToChange": len(steps)},
         desired_count=snapshot.workload.desired_count if snapshot.workload else None,

@@ -40,6 +40,11 @@ class Insight:
     heat: HeatMap | None
     moves: PlacementMoves
 
+    @property
+    def damping(self) -> bool:
+        """Whether Milvus moves segments to and fro now."""
+        return bool(self.moves.ping_pong)
+
 
 def look_back(
     memory: Memory, spec: MilvusTuningSpec, snapshot: Snapshot, operations: Sequence[Operation], now: datetime

@@ -154,8 +154,8 @@ class ModelOperator:
         now = virtual_time(self._cluster.now_seconds)
         self._memory = with_signal(self._memory, self._spec, snapshot, now)
         history = History(signals=self._memory.signals, operations=self._history(plan))
-        heat = self._insight.heat if self._insight else None
-        decision = decide(self._spec, snapshot, history, now, policy_uid=POLICY_UID, heat=heat)
+        heat, moves = (self._insight.heat, self._insight.moves) if self._insight else (None, None)
+        decision = decide(self._spec, snapshot, history, now, policy_uid=POLICY_UID, heat=heat, moves=moves)
         decision = without_turned_down(decision, self._spec, [one.read() for one in self.record.plans], now)
         self.journal.decisions.append((self._cluster.now_seconds, decision))
         return decision
@@ -213,6 +213,7 @@ class ModelOperator:
             now=now,
             decision=decision,
             started_within_hour=sum(1 for one in started if (now - one).total_seconds() < 3600),
+            damping=bool(self._insight and self._insight.damping),
         )
 
     def _write(self, stored: StoredPlan, plan: Plan) -> None:
