@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from milvus_tuning.decide.new_nodes import NewNode, fill, new_nodes
-from milvus_tuning.decide.rebalancing import Cluster, Limits, Move, Node, Replica, Segment
+from milvus_tuning.decide.rebalancing import Cluster, Leader, Limits, Move, Node, Replica, Segment
 from milvus_tuning.plan import Reason, StepKind, Verdict
 from milvus_tuning.snapshot import MISSING, SegmentState
 from tests.builders import MEMORY_LIMIT_BYTES, NOON, a_sample
@@ -170,9 +170,24 @@ def a_cluster(*heats: tuple[float, ...], size: int = 1, room: int = 100, replica
 def test_segments_go_one_by_one_from_the_most_loaded_node(cluster: Cluster, moved: list[tuple[int, int]]) -> None:
     new = len(cluster.nodes)
     expected = tuple(Move(segment=segment, source=source, destination=new) for segment, source in moved)
-    assert fill(cluster, most=10) == expected
+    assert fill(cluster, cluster, most=10) == expected
+
+
+def test_a_new_node_gets_no_busier_than_the_busiest_is() -> None:
+    """Weights as for 4 and 0 equal segments, while qn-2 leads shards: 0.5 of its CPU, and 1.2 is on the busiest."""
+    segments = a_cluster((0.3,) * 4, ())
+    weighed = a_cluster((1.0,) * 4, ())
+    assert [len(fill(one, weighed, most=10)) for one in (segments, with_leader(segments, 0.5))] == [2, 2]
+    assert [len(fill(one, weighed, most=10)) for one in (with_leader(segments, 0.8), with_leader(segments, 1.3))] == [
+        1,
+        0,
+    ]
+
+
+def with_leader(cluster: Cluster, load: float) -> Cluster:
+    return replace(cluster, leaders=(Leader(node=2, load=load),))
 
 
 def test_no_more_than_the_limit_go_at_once() -> None:
     cluster = a_cluster((1.0,) * 9, ())
-    assert [len(fill(cluster, most=most)) for most in (0, 2, 10)] == [0, 2, 4]
+    assert [len(fill(cluster, cluster, most=most)) for most in (0, 2, 10)] == [0, 2, 4]

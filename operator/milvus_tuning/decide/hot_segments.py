@@ -168,7 +168,8 @@ def _filled(case: _Case) -> Decision | None:
     waiting = new_nodes(case.snapshot, case.now, imbalance_ratio=case.allowed_ratio)
     for one in waiting:
         cluster = case.cluster(around=one.node_id)
-        moves = fill(filling(cluster, [each.node_id for each in waiting]), most=case.most_moves)
+        weighed = filling(cluster, [each.node_id for each in waiting])
+        moves = fill(cluster, weighed, most=case.most_moves)
         if moves:
             placement = filled_placement(cluster, moves, case.members)
             return _rest_after_failure(case) or _moving(case, Reason.NEW_NODE, fill_in_words(one), placement)

@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from milvus_tuning.decide.planner_input import loads
 from milvus_tuning.decide.rebalancing import Cluster, Move, Segment
 from milvus_tuning.decide.rebalancing.model import Identity
 from milvus_tuning.snapshot import QueryNode, SegmentState, Snapshot
@@ -83,9 +84,13 @@ def _rows(snapshot: Snapshot) -> tuple[dict[int, list[int]], dict[int, list[floa
     return rows, even_rows
 
 
-def fill(cluster: Cluster, *, most: int) -> tuple[Move, ...]:
-    """Moves to the nodes that take segments in, here the new ones (see `planner_input.filling`); at most so many."""
-    state, moves = _Filling(cluster), list[Move]()
+def fill(cluster: Cluster, weighed: Cluster, *, most: int) -> tuple[Move, ...]:
+    """Moves to the nodes that take segments in, here the new ones; at most so many.
+
+    weighed is the same cluster with the weights that are evened out (see `planner_input.filling`). By its heat in
+    `cluster` no new node gets busier than the busiest node is.
+    """
+    state, moves = _Filling(cluster, weighed), list[Move]()
     while len(moves) < most and (move := state.best()) is not None:
         state.make(move)
         moves.append(move)
@@ -93,23 +98,27 @@ def fill(cluster: Cluster, *, most: int) -> tuple[Move, ...]:
 
 
 class _Filling:
-    """A placement under change; heat, used bytes and segments of each node."""
+    """A placement under change; weight, used bytes and segments of each node, and the cores that a new one has left."""
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: Cluster, weighed: Cluster) -> None:
+        before = loads(cluster)
+        busiest = max(before.values(), default=0.0) * (1 + _ROUNDING)
+        self._cores = {(one.id, one.node): one.heat for one in cluster.segments}
+        self._cores_left = {node.id: (busiest - before[node.id]) * node.cpu for node in cluster.nodes}
         self._cpu = {node.id: node.cpu for node in cluster.nodes}
         self._ceiling = {node.id: node.memory_bytes * cluster.limits.memory_ceiling_ratio for node in cluster.nodes}
-        self._takers = sorted((node.id for node in cluster.nodes if not node.cordoned), key=str)
+        self._takers = sorted((node.id for node in weighed.nodes if not node.cordoned), key=str)
         self._nodes_of = {(one.collection, one.id): frozenset(one.nodes) for one in cluster.replicas}
         self._held: dict[Identity, dict[Identity, Segment]] = {node.id: {} for node in cluster.nodes}
-        self._heat = dict.fromkeys(self._held, 0.0)
+        self._weight = dict.fromkeys(self._held, 0.0)
         self._used = dict.fromkeys(self._held, 0)
-        for segment in sorted(cluster.segments, key=lambda one: str(one.id)):
+        for segment in sorted(weighed.segments, key=lambda one: str(one.id)):
             self._put(segment, segment.node)
 
     def best(self) -> Move | None:
         """The next move; None where none is left that evens out."""
         givers = [node_id for node_id in self._held if node_id not in self._takers]
-        for source in sorted(givers, key=lambda one: (-self._heat[one] / self._cpu[one], str(one))):
+        for source in sorted(givers, key=lambda one: (-self._weight[one] / self._cpu[one], str(one))):
             found = min(self._moves_from(source), default=None)
             if found is not None:
                 _, _, segment, destination = found
@@ -119,25 +128,28 @@ class _Filling:
     def make(self, move: Move) -> None:
         """Carry the move out."""
         segment = self._held[move.source].pop(move.segment)
-        self._heat[move.source] -= segment.heat
+        self._weight[move.source] -= segment.heat
         self._used[move.source] -= segment.memory_bytes
+        self._cores_left[move.destination] -= self._cores[move.segment, move.source]
         self._put(segment, move.destination)
 
     def _moves_from(self, source: Identity) -> Iterator[tuple[float, int, int, int]]:
         """Moves that even out, by the load that they leave and the bytes that they take."""
-        before = self._heat[source] / self._cpu[source]
+        before = self._weight[source] / self._cpu[source]
         for segment in self._held[source].values():
-            left = (self._heat[source] - segment.heat) / self._cpu[source]
+            left = (self._weight[source] - segment.heat) / self._cpu[source]
             for to in self._takers:
                 if segment.pinned or to not in self._nodes_of[segment.collection, segment.replica or 0]:
                     continue
                 if self._used[to] + segment.memory_bytes > self._ceiling[to]:
                     continue
-                there = (self._heat[to] + segment.heat) / self._cpu[to]
+                if self._cores[segment.id, source] > self._cores_left[to]:
+                    continue
+                there = (self._weight[to] + segment.heat) / self._cpu[to]
                 if max(left, there) < before * (1 - _ROUNDING):
                     yield max(left, there), segment.memory_bytes, int(segment.id), int(to)
 
     def _put(self, segment: Segment, node_id: Identity) -> None:
         self._held[node_id][segment.id] = segment
-        self._heat[node_id] += segment.heat
+        self._weight[node_id] += segment.heat
         self._used[node_id] += segment.memory_bytes
