@@ -168,3 +168,47 @@ def test_a_description_that_does_not_come_costs_a_part_of_the_time_of_a_call_onl
         over.set()
     assert caught.value.failure is MilvusFailure.UNREACHABLE
     assert time.monotonic() - started < 1.0
+
+
+def test_a_move_names_one_source_one_destination_and_its_segments() -> None:
+    with a_milvus({"LoadBalance": {}}) as (uri, served):
+        MilvusClient(uri).load_balance("tenant", "products", source=7, destination=8, segments=[1, 2])
+    _, request, metadata = served.asked[0]
+    assert (request.db_name, request.collectionName, metadata["dbname"]) == ("tenant", "products", "tenant")
+    assert (request.src_nodeID, list(request.dst_nodeIDs), list(request.sealed_segmentIDs)) == (7, [8], [1, 2])
+
+
+def test_a_move_may_take_longer_than_any_other_call() -> None:
+    def slow(context: grpc.ServicerContext) -> dict[str, Any]:
+        remaining.append(context.time_remaining())
+        return {}
+
+    remaining: list[float] = []
+    with a_milvus({"LoadBalance": slow, "LoadCollection": slow, "GetVersion": slow}) as (uri, _):
+        client = MilvusClient(uri, timeout_seconds=4)
+        client.load_balance("default", "products", source=7, destination=8, segments=[1])
+        client.load_collection("default", "products", replica_number=2, resource_groups=[])
+        client.version()
+    assert [round(seconds, -1) for seconds in remaining] == [130, 30, 0]
+
+
+def test_the_number_of_replicas_is_always_sent() -> None:
+    with a_milvus({"LoadCollection": {}}) as (uri, served):
+        MilvusClient(uri).load_collection("tenant", "products", replica_number=1, resource_groups=["rg1"])
+    _, request, _ = served.asked[0]
+    assert (request.db_name, request.collection_name) == ("tenant", "products")
+    assert (request.replica_number, list(request.resource_groups)) == (1, ["rg1"])
+
+
+@pytest.mark.parametrize(
+    ("status", "failure"),
+    [
+        pytest.param({"code": 1, "reason": "service not ready[querycoord]"}, MilvusFailure.UNREACHABLE, id="not ready"),
+        pytest.param({"code": 103, "reason": "collection not fully loaded"}, MilvusFailure.REFUSED, id="not loaded"),
+        pytest.param({"error_code": "UnexpectedError", "reason": "no memory"}, MilvusFailure.REFUSED, id="older words"),
+    ],
+)
+def test_a_move_that_is_refused_says_so(status: dict[str, Any], failure: MilvusFailure) -> None:
+    with a_milvus({"LoadBalance": status}) as (uri, _), pytest.raises(MilvusError, match="LoadBalance") as raised:
+        MilvusClient(uri).load_balance("default", "products", source=7, destination=8, segments=[1])
+    assert raised.value.failure is failure
