@@ -66,13 +66,14 @@ def test_a_scale_in_waits_and_says_what_it_would_have_done() -> None:
     )
 
 
-@pytest.mark.parametrize("reason", [Reason.SCALE_IN, Reason.ABOVE_MAXIMUM])
+@pytest.mark.parametrize("reason", [Reason.SCALE_IN, Reason.ABOVE_MAXIMUM, Reason.COLD_COLLECTION])
 def test_without_failures_it_does_not_wait(reason: Reason) -> None:
     assert hold_while_failing(a_decision(reason), a_traffic(4.0)) == a_decision(reason)
     assert hold_while_failing(a_decision(reason), a_traffic(12.0)).steps == ()
 
 
-MAY_CURE = [reason for reason in Reason if reason not in {Reason.SCALE_IN, Reason.ABOVE_MAXIMUM}]
+TAKES_AWAY = {Reason.SCALE_IN, Reason.ABOVE_MAXIMUM, Reason.COLD_COLLECTION}
+MAY_CURE = [reason for reason in Reason if reason not in TAKES_AWAY]
 
 
 @pytest.mark.parametrize("reason", MAY_CURE)

@@ -249,6 +249,15 @@ def test_what_was_not_chosen_says_what_it_would_have_done() -> None:
     )
 
 
+def test_beside_a_replica_the_cheaper_and_the_dearer_way_are_shown() -> None:
+    found = tuple(the_three(spec=a_policy(nodes={"max_count": 2})).values())
+    assert [one.message for one in as_rejections(found, found[1])] == [
+        "busiest 92 % -> 78 % for 1.0 GiB moved; not chosen: 58 % with SetReplicaNumber default.products 1 -> 2, for "
+        "1.6 GiB of memory",
+        "busiest 92 % -> 61 % for a pod of 2 CPU, 8.0 GiB; not possible: maxCount of the QueryNodes is 2",
+    ]
+
+
 def test_without_a_choice_each_way_says_why() -> None:
     spec = a_policy(nodes={"max_count": 2}).model_copy(update={"in_memory_replicas": None})
     against = as_rejections(tuple(the_three(spec=spec, rebalance=NO_MOVES).values()), None)

@@ -255,6 +255,23 @@ def test_each_node_must_hold_its_share_also_with_one_lost(nodes: int, memory: fl
 
 
 @pytest.mark.parametrize(
+    ("other_gib", "reason"),
+    [
+        pytest.param(0.5, Reason.HOT_COLLECTION, id="6.75 GiB with a node lost"),
+        pytest.param(1.0, Reason.WOULD_NOT_FIT_WITH_NODE_LOST, id="7.5 GiB with a node lost"),
+        pytest.param(1.5, Reason.WOULD_NOT_FIT, id="7.5 GiB at once"),
+    ],
+)
+def test_the_documented_example_of_memory(other_gib: float, reason: Reason) -> None:
+    snapshot = a_cluster(memory=(2 + other_gib) / 8, loaded=(2 + other_gib) / 8)
+    heat = a_heat(snapshot, copy_gib=6)
+    others = tuple(
+        replace(one, memory_bytes=round(other_gib * GIB)) if one.collection_id == 200 else one for one in heat.segments
+    )
+    assert decide_lasting(snapshot, heat=replace(heat, segments=others)).reason is reason
+
+
+@pytest.mark.parametrize(
     ("other_gib", "fits"),
     [pytest.param(0.1, True, id="little to take over"), pytest.param(2.4, False, id="more than the fullest can take")],
 )
@@ -474,27 +491,6 @@ def test_a_rest_follows_each_change(kind: StepKind, ago: float, reason: Reason) 
 
 
 # -- beside the other rules -------------------------------------------------------------------------------------------
-
-
-def test_the_other_two_ways_are_shown_with_what_they_would_do() -> None:
-    decision = decide_lasting(
-        a_cluster(),
-        a_policy(nodes={"max_count": 3}),
-        rebalance=Outlook(
-            moved_segments=4,
-            moved_bytes=2**30,
-            busiest_percent_before=75,
-            busiest_percent_after=72,
-        ),
-    )
-    shown = {one.alternative: one.message for one in decision.rejected}
-    assert shown["4 moves"] == (
-        "busiest 75 % -> 72 % for 1.0 GiB moved; not chosen: 50 % with SetReplicaNumber default.products 1 -> 2, "
-        "for 2.4 GiB of memory"
-    )
-    assert shown["ScaleOut 3 -> 4"] == (
-        "busiest 75 % -> 56 % for a pod of 2 CPU, 8.0 GiB; not possible: maxCount of the QueryNodes is 3"
-    )
 
 
 @pytest.mark.parametrize(

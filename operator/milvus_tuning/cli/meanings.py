@@ -56,11 +56,11 @@ MEANINGS: Mapping[Reason, Meaning] = {
         "nothing",
     ),
     Reason.BELOW_MINIMUM: Meaning(
-        "fewer QueryNodes than `minCount`",
+        "fewer QueryNodes, or in-memory replicas of a collection, than `minCount`",
         "nothing",
     ),
     Reason.ABOVE_MAXIMUM: Meaning(
-        "more QueryNodes than `maxCount`: one fewer at a time",
+        "more QueryNodes, or in-memory replicas of a collection, than `maxCount`: one fewer at a time",
         "nothing",
     ),
     Reason.MANUAL_OVERRIDE: Meaning(
@@ -84,16 +84,24 @@ MEANINGS: Mapping[Reason, Meaning] = {
         "less than its share",
         "nothing",
     ),
+    Reason.HOT_COLLECTION: Meaning(
+        "all QueryNodes are busy and one collection makes much of it: one in-memory replica of it more",
+        "nothing; the message says what it costs",
+    ),
+    Reason.COLD_COLLECTION: Meaning(
+        "the QueryNodes are idle: one in-memory replica fewer of the collection with the coldest copies",
+        "nothing",
+    ),
     Reason.IN_PROGRESS: Meaning(
         "a plan is being carried out, or taken back: `status.lastPlan` names it",
         "wait",
     ),
     Reason.AT_MINIMUM: Meaning(
-        "fewer QueryNodes would do, and `minCount` is reached",
+        "fewer QueryNodes or in-memory replicas would do, and `minCount` is reached",
         "lower `minCount` if that is wanted",
     ),
     Reason.AT_MAXIMUM: Meaning(
-        "more QueryNodes are wanted, and `maxCount` is reached",
+        "more QueryNodes or in-memory replicas are wanted, and `maxCount` is reached",
         "raise `maxCount`, or accept the load",
     ),
     Reason.STEP_LIMITED: Meaning(
@@ -111,20 +119,21 @@ MEANINGS: Mapping[Reason, Meaning] = {
         "fit `minCount`, `maxCount` and `maxStep` to the number of replicas",
     ),
     Reason.WOULD_NOT_FIT: Meaning(
-        "the data of the node that would leave does not fit on the others",
-        "nothing: the node is needed",
+        "what a QueryNode would have to hold does not fit on it: data of the node that would leave, or a copy more",
+        "nothing: the node is needed; for a copy, more or larger QueryNodes",
     ),
     Reason.WOULD_NOT_FIT_WITH_NODE_LOST: Meaning(
         "it would fit, but not with one more node lost",
-        "nothing: the node is the reserve",
+        "nothing: the node is the reserve; for a copy, more or larger QueryNodes",
     ),
     Reason.WOULD_OVERLOAD: Meaning(
-        "the others would soon call for growth again",
+        "what is left would soon call for growth again",
         "nothing",
     ),
     Reason.REPLICA_NEEDS_NODES: Meaning(
-        "an in-memory replica or a resource group would be left with too few nodes",
-        "lower the replica number, or keep the size",
+        "an in-memory replica or a resource group would have too few nodes; or a QueryNode more comes "
+        "before a replica more",
+        "lower the replica number, or keep the size; for a replica more, more QueryNodes",
     ),
     Reason.GRACE_PERIOD_TOO_SHORT: Meaning(
         "the pods would be killed before their segments have moved",
@@ -152,6 +161,11 @@ MEANINGS: Mapping[Reason, Meaning] = {
         "segments that were moved last are not where they were put: Milvus's balancer or compaction moved "
         "them; for an hour nothing is moved",
         "wait, or `placementOwner: Operator`",
+    ),
+    Reason.MANUAL_ACTION_REQUIRED: Meaning(
+        "another number of in-memory replicas is called for, and this Milvus (before 2.4.13) changes it "
+        "only while the collection is not loaded, or its replicas are in several resource groups",
+        "the message has the commands; [In-memory replicas](replicas.md#before-milvus-2413) says what they cost",
     ),
     Reason.PAUSED: Meaning(
         "`spec.paused` is true",

@@ -24,7 +24,7 @@ from milvus_tuning.snapshot import FreezeReason, Traffic
 # enough for it to last.
 FAILING_RATIO: Final = 0.10
 LEAST_FAILED_PER_SECOND: Final = 0.1  # three within the shortest window of 30 s
-_TAKES_AWAY: Final = frozenset({Reason.SCALE_IN, Reason.ABOVE_MAXIMUM})
+_TAKES_AWAY: Final = frozenset({Reason.SCALE_IN, Reason.ABOVE_MAXIMUM, Reason.COLD_COLLECTION})
 
 
 def failing(traffic: Traffic) -> str | None:

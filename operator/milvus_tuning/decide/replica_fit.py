@@ -6,9 +6,9 @@ with the fewest nodes:
     share = max(copy bytes / floor(nodes / replicas), largest segment)
     needed on a node = used - what it holds of the collection now + share
 
-Example: 3 nodes, 6 GiB of data, 2 GiB on each of them beside 1 GiB of other things, limit 8 GiB, load guard 90 %. With
-two replicas one of them may have a single node: 1 + 6 = 7 GiB are needed and 7.2 GiB allowed. With one node lost each
-of the two others holds a whole copy and half of what the third had beside it.
+Example: 3 nodes, 6 GiB of data, 2 GiB on each of them beside 1 GiB of other collections, limit 8 GiB, load guard 90 %
+(7.2 GiB). With two replicas one of them may have a single node: 1 + 6 = 7 GiB, which fits. With one node lost each of
+the two others holds a whole copy and half of what the third had beside it: 1 + 0.5 + 6 = 7.5 GiB, which does not.
 """
 
 from __future__ import annotations

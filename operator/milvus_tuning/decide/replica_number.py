@@ -35,7 +35,6 @@ from milvus_tuning.decide.hot_segments import MOST_ERROR_RATIO
 from milvus_tuning.decide.load import MAX_SAMPLE_AGE_SECONDS, cluster_load, skew_ratio
 from milvus_tuning.decide.move_steps import replica_steps
 from milvus_tuning.decide.pressure import above, below
-from milvus_tuning.decide.remedies import as_rejections, remedies, replica_remedy
 from milvus_tuning.decide.replica_case import Case, ReplicaChange, copy_bytes, groups_of, segments_of
 from milvus_tuning.decide.replica_checks import find_growth, why_no_less, why_not_raised
 from milvus_tuning.decide.replica_gain import capacity_ratio, learned_gain
@@ -201,16 +200,7 @@ def _grow(sight: _Sight, why: str) -> Decision:
         return _nothing(sight, Reason.STEADY, message)
     if change is None:
         return _refused(sight, why, refused)
-    ways = remedies(
-        case.spec,
-        case.snapshot,
-        case.heat,
-        sight.now,
-        rebalance=sight.rebalance,
-        gain_of_second=case.gain_of_second,
-    )
-    others = as_rejections(ways, replica_remedy(case, change))
-    return _act(sight, change, Reason.HOT_COLLECTION, why, rejected=(*others, *refused))
+    return _act(sight, change, Reason.HOT_COLLECTION, why, rejected=refused)
 
 
 def _cold(sight: _Sight) -> Decision | None:
