@@ -45,13 +45,14 @@ def a_placement(
     heats: Sequence[Sequence[float]],
     *,
     rows: Mapping[int, int] | None = None,
+    sizes: Mapping[int, int] | None = None,
     nodes: Mapping[str, Mapping[str, Any]] | None = None,
     error: float | None = 0.05,
     gaps: Sequence[str] = (),
     collections: Mapping[int, int] | None = None,
     **snapshot: Any,
 ) -> Placed:
-    """One node for each row of cores. rows: of segments; collections: of segments, by default one for each.
+    """One node for each row of cores. rows, sizes (bytes), collections: of segments; by default each has its own.
 
     Segments have the ids 5000, 5001, ... in their order, collection c0 the id 100; one replica on all nodes each.
     """
@@ -71,7 +72,7 @@ def a_placement(
                     replica_id=1000 + collection,
                     node_id=at,
                     rows=(rows or {}).get(5000 + number, ROWS),
-                    memory_bytes=SEGMENT_BYTES,
+                    memory_bytes=(sizes or {}).get(5000 + number, SEGMENT_BYTES),
                     cores=cores,
                 )
             )
