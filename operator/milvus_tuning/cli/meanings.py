@@ -36,7 +36,7 @@ MEANINGS: Mapping[Reason, Meaning] = {
         "wait; `cooldownSeconds`",
     ),
     Reason.NOT_MANAGED: Meaning(
-        "the spec declares none of `queryNodes`, `loadBalancing` and `consistency`",
+        "the spec declares none of `queryNodes`, `loadBalancing`, `inMemoryReplicas` and `consistency`",
         "declare what should be managed",
     ),
     Reason.OBSERVE_ONLY: Meaning(

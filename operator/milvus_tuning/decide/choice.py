@@ -72,7 +72,7 @@ def choose_one(
     told = {one.alternative for one in (*chosen.rejected, *ways)}
     others = [one for one in (size, places, replicas) if one is not None and one is not chosen]
     said = [rejection for one in others for rejection in _said(one) if rejection.alternative not in told]
-    return replace(chosen, rejected=(*chosen.rejected, *ways, *said)[:MOST_REJECTED])
+    return replace(chosen, rejected=(*ways, *chosen.rejected, *said)[:MOST_REJECTED])
 
 
 def _acting(answers: _Answers, spec: MilvusTuningSpec) -> Decision | None:

@@ -42,6 +42,7 @@ from milvus_tuning.status.records import format_time, operation_from_status, par
 
 HISTORY_LENGTH = 20
 MOST_NODES = 20
+MOST_REJECTED = 20
 REFRESH_SECONDS = 60.0
 
 __all__ = [
@@ -298,7 +299,7 @@ def _decision(decision: Decision, now: datetime) -> DecisionStatus:
             RejectedAlternative(
                 alternative=rejection.alternative[:253], reason=rejection.reason, message=rejection.message[:2048]
             )
-            for rejection in decision.rejected[:10]
+            for rejection in decision.rejected[:MOST_REJECTED]
         ]
         or None,
     )
