@@ -85,7 +85,7 @@ def test_loads_after_moves_follow_each_segment_to_where_it_ends() -> None:
         pytest.param(0.25, 0.9, 7.2, id="nothing but the segments: the guard times the limit"),
         pytest.param(4.25, 0.9, 3.2, id="4 GiB beside them"),
         pytest.param(4.25, 0.5, 0.0, id="full by the guard"),
-        pytest.param(0.0, 0.9, 7.2, id="the segments are estimated larger than all that is resident"),
+        pytest.param(0.05, 0.9, 7.4, id="0.05 GiB used, though 0.25 GiB are estimated: 7.15 GiB are left"),
     ],
 )
 def test_segments_have_the_room_that_the_load_guard_leaves(used_gib: float, ceiling: float, room_gib: float) -> None:

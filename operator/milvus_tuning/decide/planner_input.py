@@ -7,7 +7,8 @@
                          bound "segments <= memory x ceiling" is the load guard "used <= limit x ceiling"
 
 Example: limit 8 GiB, guard 90 %, 5 GiB used, 3 GiB of it in listed segments: memory 8 - 2 / 0.9 = 5.78 GiB, and up to
-0.9 x 5.78 = 5.2 GiB of segments may be there, 7.2 GiB with the other 2.
+0.9 x 5.78 = 5.2 GiB of segments may be there, 7.2 GiB with the other 2. Segments that are estimated larger than what
+is used (mapped files are not resident) have the room that the guard leaves by what is used, all the same.
 
 Only nodes that can exchange segments with the node in question are in the cluster: its resource group, joined by
 replicas. A group of idle nodes would otherwise use up the moves. A segment that must not move is pinned: of an excluded
@@ -238,7 +239,7 @@ def _node(
     node_id, limit = node.node_id or 0, node.memory_limit_bytes or 0
     listed = sum(one.memory_bytes for one in copies if one.node == node_id)
     known = used is not None and limit > 0
-    beyond = max(0.0, (used or 0.0) - listed)
+    beyond = (used or 0.0) - listed
     return Node(
         id=node_id,
         memory_bytes=max(0, math.floor(limit - beyond / ceiling_ratio)),
