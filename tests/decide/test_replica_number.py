@@ -323,6 +323,22 @@ def test_the_collection_with_the_coldest_copies_loses_one() -> None:
 
 
 @pytest.mark.parametrize(
+    ("share", "copies", "coldest"),
+    [
+        pytest.param(0.6, {100: 2, 200: 2}, "archive", id="40 % on two copies against 60 % on two"),
+        pytest.param(0.4, {100: 2, 200: 2}, "products", id="the other way round"),
+        pytest.param(0.55, {100: 3, 200: 2}, "products", id="55 % on three copies against 45 % on two"),
+        pytest.param(0.4, {100: 1, 200: 2}, "archive", id="the last copy is never a candidate"),
+    ],
+)
+def test_cold_is_the_heat_of_one_copy(share: float, copies: dict[int, int], coldest: str) -> None:
+    snapshot = a_cluster(cpu=0.1, copies=copies)
+    found = counts(decide_lasting(snapshot, heat=a_heat(snapshot, share=share)))
+    assert found is not None
+    assert found[0] == coldest
+
+
+@pytest.mark.parametrize(
     ("cpu", "lasting", "replicas", "reason"),
     [
         pytest.param(0.20, 300, {}, Reason.COLD_COLLECTION, id="below for its window"),

@@ -13,8 +13,7 @@ the two others holds a whole copy and half of what the third had beside it: 1 + 
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from milvus_tuning.decide.context import load_guard_ratio
@@ -32,7 +31,7 @@ def why_no_room(case: Case, change: ReplicaChange) -> Rejection | None:
     if needed_bytes is None or unknown:
         what = f"the memory of {listed(unknown)}" if unknown else f"the size of {change.collection.full_name}"
         return change.reject(Reason.METRICS_MISSING, f"{what} is not known: whether a copy more fits cannot be told")
-    room = _Room(case=case, change=change, nodes=nodes, copy_bytes=needed_bytes)
+    room = _room(case, change, nodes, needed_bytes)
     return room.objection(None) or room.objection_with_node_lost()
 
 
@@ -45,18 +44,43 @@ def _unmeasured(case: Case, nodes: Sequence[QueryNode]) -> list[str]:
     ]
 
 
+def _room(case: Case, change: ReplicaChange, nodes: Sequence[QueryNode], needed_bytes: float) -> _Room:
+    scale, loads = memory_scale(case), {load.pod: load for load in case.load.nodes}
+    mine = [one for one in case.heat.segments if one.collection_id == change.collection.collection_id]
+    listed_bytes: dict[int | None, float] = {}
+    for segment in mine:
+        listed_bytes[segment.node_id] = listed_bytes.get(segment.node_id, 0.0) + scale * segment.memory_bytes
+    loaded = {node.pod: loads[node.pod].loaded_bytes or 0.0 for node in nodes}
+    held = {node.pod: min(listed_bytes.get(node.node_id, 0.0), loaded[node.pod]) for node in nodes}
+    return _Room(
+        change=change,
+        nodes=tuple(nodes),
+        guard_ratio=load_guard_ratio(case.spec, case.snapshot),
+        copy_bytes=needed_bytes,
+        largest_bytes=scale * max((segment.memory_bytes for segment in mine), default=0),
+        other_used={node.pod: (loads[node.pod].used_bytes or 0.0) - held[node.pod] for node in nodes},
+        other_loaded={node.pod: loaded[node.pod] - held[node.pod] for node in nodes},
+    )
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Room:
-    """The memory of the nodes of a resource group, all of it measured, and the change that is to fit into it."""
+    """The memory of the nodes of a resource group, all of it measured, and the change that is to fit into it.
 
-    case: Case
+    other_used and other_loaded are bytes by pod beside the collection: all that is in use, and what is loaded.
+    """
+
     change: ReplicaChange
     nodes: tuple[QueryNode, ...]
+    guard_ratio: float
     copy_bytes: float
+    largest_bytes: float
+    other_used: Mapping[str, float]
+    other_loaded: Mapping[str, float]
 
     def objection_with_node_lost(self) -> Rejection | None:
         """The two nodes that hold most of other collections are the worst to lose: each for the other at least."""
-        worst = sorted(self.nodes, key=lambda node: (-self._other_loaded(node), node.pod))[:2]
+        worst = sorted(self.nodes, key=lambda node: (-self.other_loaded[node.pod], node.pod))[:2]
         return next((found for lost in worst if (found := self.objection(lost)) is not None), None)
 
     def objection(self, lost: QueryNode | None) -> Rejection | None:
@@ -65,11 +89,10 @@ class _Room:
         if not left:
             return None
         share = self._share(len(left))
-        passed_on = self._other_loaded(lost) / len(left) if lost else 0.0
-        guard = load_guard_ratio(self.case.spec, self.case.snapshot)
+        passed_on = self.other_loaded[lost.pod] / len(left) if lost else 0.0
         for node in left:
-            needed = self._other_used(node) + passed_on + share
-            room = guard * (node.memory_limit_bytes or 0)
+            needed = self.other_used[node.pod] + passed_on + share
+            room = self.guard_ratio * (node.memory_limit_bytes or 0)
             if needed > room:
                 return self._rejection(node, lost, share=share, needed=needed, room=room)
         return None
@@ -77,11 +100,10 @@ class _Room:
     def _rejection(
         self, node: QueryNode, lost: QueryNode | None, *, share: float, needed: float, room: float
     ) -> Rejection:
-        guard = load_guard_ratio(self.case.spec, self.case.snapshot)
         when = f"with {lost.pod} lost, " if lost else ""
         message = (
             f"{when}{node.pod} may have to hold {size(needed)}, {size(share)} of them of the {size(self.copy_bytes)} "
-            f"of {self.change.collection.full_name}; the load guard of {percent(guard)} leaves {size(room)}"
+            f"of {self.change.collection.full_name}; the load guard of {percent(self.guard_ratio)} leaves {size(room)}"
         )
         reason = Reason.WOULD_NOT_FIT_WITH_NODE_LOST if lost else Reason.WOULD_NOT_FIT
         return self.change.reject(reason, message)
@@ -89,26 +111,4 @@ class _Room:
     def _share(self, nodes: int) -> float:
         """Bytes of the collection on a node of the replica with the fewest; segments are not split."""
         fewest = nodes // min(self.change.after, nodes)
-        mine = [one for one in self.case.heat.segments if one.collection_id == self.change.collection.collection_id]
-        largest = memory_scale(self.case) * max((segment.memory_bytes for segment in mine), default=0)
-        return max(self.copy_bytes / fewest, largest)
-
-    def _held(self, node: QueryNode) -> float:
-        """Bytes of the collection on a node now, no more than it has loaded."""
-        mine = (
-            segment.memory_bytes
-            for segment in self.case.heat.segments
-            if segment.collection_id == self.change.collection.collection_id and segment.node_id == node.node_id
-        )
-        return min(memory_scale(self.case) * math.fsum(mine), self._measured(node)[1])
-
-    def _other_used(self, node: QueryNode) -> float:
-        return self._measured(node)[0] - self._held(node)
-
-    def _other_loaded(self, node: QueryNode) -> float:
-        return self._measured(node)[1] - self._held(node)
-
-    def _measured(self, node: QueryNode) -> tuple[float, float]:
-        """(used bytes, loaded bytes)."""
-        load = next(one for one in self.case.load.nodes if one.pod == node.pod)
-        return load.used_bytes or 0.0, load.loaded_bytes or 0.0
+        return max(self.copy_bytes / fewest, self.largest_bytes)
