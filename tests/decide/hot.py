@@ -167,3 +167,18 @@ def a_move_operation(
         outcome=outcome,
         verdict=verdict,
     )
+
+
+def freely(heats: Sequence[Sequence[float]], **changes: Any) -> Placed:
+    """With Milvus's balancer off by its key in etcd."""
+    return a_placement(heats, settings=auto_balance("false"), **changes)
+
+
+def moves_of(decision: Decision) -> dict[int, str]:
+    """Where each segment goes."""
+    return {
+        int(segment): str(step.action["pod"])
+        for step in decision.steps
+        if step.kind is StepKind.MOVE_SEGMENTS
+        for segment in str(step.action["segments"]).split()
+    }

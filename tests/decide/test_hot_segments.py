@@ -13,34 +13,17 @@ from milvus_tuning.decide.hot_segments import decide_placement
 from milvus_tuning.plan import Decision, Outlook, Reason, Rejection, StepKind, Verdict
 from milvus_tuning.snapshot import MISSING, Freeze, FreezeReason
 from tests.builders import MEMORY_LIMIT_BYTES, NOON, a_finished_operation, a_history, a_sample, a_spec
-from tests.decide.hot import Placed, a_move_operation, a_placement, a_policy, auto_balance, decided
+from tests.decide.hot import Placed, a_move_operation, a_placement, a_policy, auto_balance, decided, freely, moves_of
 
 HOT = [[0.9, 0.9], [0.1, 0.1], [0.1, 0.1]]
 """qn-1 at 90 %, the others at 10 %; a hot segment changes places with a cold one of as many rows: 50 % each."""
 ONE_SEGMENT = [[1.8], [0.1, 0.1], [0.1, 0.1]]
 ONLY_FREELY = [[0.9, 0.9], [], []]
 """Nothing to swap with: what leaves qn-1 makes it emptier than the others."""
-SWAPS = [[0.23] * 8, [0.01] * 8, [0.01] * 8]
-MANY = [[0.1] * 18, [], []]
-
-
-def moves_of(decision: Decision) -> dict[int, str]:
-    """Where each segment goes."""
-    return {
-        int(segment): str(step.action["pod"])
-        for step in decision.steps
-        if step.kind is StepKind.MOVE_SEGMENTS
-        for segment in str(step.action["segments"]).split()
-    }
 
 
 def kinds(decision: Decision) -> list[StepKind]:
     return [step.kind for step in decision.steps]
-
-
-def freely(heats: list[list[float]], **changes: Any) -> Placed:
-    """With Milvus's balancer off by its key in etcd."""
-    return a_placement(heats, settings=auto_balance("false"), **changes)
 
 
 def with_snapshot(placed: Placed, **changes: Any) -> Placed:
@@ -353,82 +336,6 @@ def test_hot_segments_in_mode_observe_say_what_would_be_done() -> None:
         message="loadBalancing.hotSegments.mode is Observe",
     )
     assert found.message == f"{acting.message} (not done: hotSegments.mode is Observe)"
-
-
-# -- how many at once ------------------------------------------------------------------------------------------------
-
-
-def kept(ago: float) -> Any:
-    return a_move_operation(ended_seconds_ago=ago, segments=(), verdict=Verdict.KEPT)
-
-
-@pytest.mark.parametrize(
-    ("most", "operations", "moved"),
-    [
-        pytest.param(8, [], 4, id="four at first"),
-        pytest.param(3, [], 3, id="at most maxMovesPerPlan"),
-        pytest.param(8, [kept(7200), kept(5400)], 6, id="one more after each that was kept"),
-        pytest.param(5, [kept(7200), kept(5400)], 5, id="still at most maxMovesPerPlan"),
-        pytest.param(8, [a_move_operation(verdict=Verdict.ROLLED_BACK)], 2, id="half after a roll-back"),
-        pytest.param(
-            8, [kept(7200), a_move_operation(outcome=Reason.PRECONDITION_CHANGED)], 2, id="half of five after a failure"
-        ),
-        pytest.param(8, [a_move_operation(outcome=None, verdict=None)], 4, id="one that is being verified"),
-        pytest.param(8, [a_finished_operation(outcome=Reason.DRAIN_STUCK)], 4, id="what failed was another thing"),
-    ],
-)
-def test_how_many_move_follows_from_what_became_of_the_last_plans(most: int, operations: Any, moved: int) -> None:
-    found = decided(freely(MANY), a_policy(max_moves_per_plan=most), operations=operations)
-    assert (found.reason, len(moves_of(found))) == (Reason.HOT_NODE, moved)
-
-
-def test_a_cure_of_many_small_moves_is_worth_it_though_one_plan_does_a_part() -> None:
-    found = decided(freely(MANY))
-    assert found.outlook is not None
-    assert found.outlook.busiest_percent_after == 70
-    assert "4 of 12 moves now" in found.message
-
-
-def test_within_a_limit_the_moves_are_the_best_of_that_number() -> None:
-    """Of the three moves that cure it at the least bytes the first two leave 18 %; 0.2 and 0.3 cores leave 15 %."""
-    heats = [[0.05, 0.2, 0.05, 0.3, 0.1, 0.05], [], []]
-    sizes = dict.fromkeys((5000, 5001, 5002), 2**29)
-    found = decided(freely(heats, sizes=sizes), a_policy(max_moves_per_plan=2))
-    assert set(moves_of(found)) == {5001, 5003}
-    assert found.outlook is not None
-    assert found.outlook.busiest_percent_after == 15
-
-
-@pytest.mark.parametrize(
-    ("most", "operations", "moved"),
-    [
-        pytest.param(8, [], 4, id="two pairs at first"),
-        pytest.param(3, [], 2, id="never half a pair"),
-        pytest.param(8, [kept(7200)], 6, id="one pair more"),
-        pytest.param(8, [kept(7200), a_move_operation(pod="qn-1", verdict=Verdict.ROLLED_BACK)], 2, id="half of six"),
-    ],
-)
-def test_swaps_come_in_whole_pairs(most: int, operations: Any, moved: int) -> None:
-    found = decided(a_placement(SWAPS), a_policy(max_moves_per_plan=most), operations=operations)
-    assert (found.reason, len(moves_of(found))) == (Reason.HOT_NODE, moved)
-
-
-def test_equally_hot_nodes_are_relieved_by_so_few_moves_as_well() -> None:
-    """Two moves lower no maximum of four nodes: they are the first of those that do."""
-    heats = [[0.3, 0.3, 0.3, 0.3]] * 4 + [[], [], [], []]
-    found = decided(freely(heats), a_policy(max_moves_per_plan=2))
-    assert (found.reason, len(moves_of(found))) == (Reason.HOT_NODE, 2)
-
-
-def test_steps_are_as_many_as_a_plan_has_room_for() -> None:
-    """Twenty pairs, each a step there and a step back, and room for eight steps beside the two for the balancer."""
-    heats = [[0.08] * 22, [0.008] * 22, [0.008] * 22]
-    operations = [kept(4000 + 60 * at) for at in range(20, 0, -1)]
-    found = decided(a_placement(heats), a_policy(max_moves_per_plan=40), operations=operations)
-    assert len(found.steps) == 10
-    assert len(moves_of(found)) % 2 == 0
-    assert found.outlook is not None
-    assert found.outlook.moved_segments == len(moves_of(found))
 
 
 def test_time_alone_changes_nothing() -> None:
