@@ -12,8 +12,10 @@ from typing import Any
 
 from milvus_tuning.api import MilvusTuningSpec
 from milvus_tuning.decide.heat.model import CollectionHeat, HeatMap, SegmentHeat
+from milvus_tuning.decide.replica_number import decide_replicas
+from milvus_tuning.plan import Decision, Outlook, Rejection, StepKind
 from milvus_tuning.snapshot import Collection, QueryNode, Replica, Segment, Snapshot
-from tests.builders import GIB, NOON, a_snapshot, a_spec, some_nodes
+from tests.builders import GIB, NOON, a_history, a_snapshot, a_spec, some_nodes
 
 PRODUCTS = Collection(collection_id=100, name="products")
 ARCHIVE = Collection(collection_id=200, name="archive", database="old")
@@ -84,6 +86,36 @@ def a_policy(
     """A policy that declares in-memory replicas (1 to 3), and QueryNodes only where nodes are given."""
     spec = a_spec(in_memory_replicas={"max_count": 3, **(replicas or {})}, query_nodes=nodes, **changes)
     return spec if nodes is not None else spec.model_copy(update={"query_nodes": None})
+
+
+def decide_lasting(
+    snapshot: Snapshot,
+    spec: MilvusTuningSpec | None = None,
+    heat: HeatMap | None = None,
+    *,
+    rebalance: Outlook | Rejection | None = None,
+    **history: Any,
+) -> Decision:
+    """Decide after the cluster has looked like this for an hour (or for lasting_seconds)."""
+    decision = decide_replicas(
+        spec or a_policy(),
+        snapshot,
+        heat or a_heat(snapshot),
+        a_history(snapshot, **history),
+        NOON,
+        rebalance=rebalance,
+    )
+    assert decision is not None
+    return decision
+
+
+def counts(decision: Decision) -> tuple[str, int, int] | None:
+    """(collection, before, after) of the step, None without one."""
+    if not decision.steps:
+        return None
+    (step,) = decision.steps
+    assert step.kind is StepKind.SET_REPLICA_NUMBER
+    return str(step.action["collection"]), int(step.precondition["count"] or 0), int(step.action["count"] or 0)
 
 
 def _replicas(
