@@ -14,24 +14,40 @@ import os
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
+from kubernetes.client import ApiClient
+from kubernetes.config import new_client_from_config
+
+from milvus_tuning.api import MilvusTuningSpec
 from milvus_tuning.clients.etcd import Delete, EtcdClient, Put
+from milvus_tuning.decide.operation import begin
+from milvus_tuning.observe import Observer
+from milvus_tuning.plan import Course, Phase, Prediction, Reason
+from milvus_tuning.plan_store import PlanStore
+from milvus_tuning.settings import Settings
+from milvus_tuning.snapshot import Snapshot
+from milvus_tuning.store import Reference
+from milvus_tuning.turn import utc_now
+from tests.builders import a_change
+from tests.clients.acting_milvus import ActingMilvus
 from tests.cluster.api_only import free_ports
 from tests.faults import history
 from tests.faults.ending import TUNING, declared, endings, told
+from tests.faults.milvus import gate_of
 from tests.faults.processes import Starter
 from tests.faults.proxy import CRASHES, FaultProxy, Play, Script, Upstream
-from tests.faults.stories import Story, without_node
+from tests.faults.stories import Planned, Story, without_node
 from tests.integration.conftest import COLLECTION, Api, Object, Refused, a_namespace, a_tuning
-from tests.integration.release import NEW_NODE_ID, Release
+from tests.integration.release import DEPLOYMENT, NEW_NODE_ID, Release
 from tests.observe.world import PODS, QUERY_NODE_IPS, World, recorded, serving
 
 DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
+UNDER_WAY = "rag-under-way"
 REQUEST_TIMEOUT_SECONDS = 3.0
 PATIENCE_SECONDS = 60.0
 PASSES_AFTERWARDS = 2  # a second effect would come with one of the next passes
@@ -79,6 +95,7 @@ class Case:
     etcd: EtcdClient
     root_path: str
     play: Play
+    milvus: ActingMilvus
     environment: dict[str, str]
     uid: str = ""
     pid: int = 0
@@ -178,7 +195,7 @@ class Case:
         milvus = self.release.world.milvus
         for call in ("GetReplicas", "GetQuerySegmentInfo"):
             answer = milvus[call]
-            assert not callable(answer)
+            assert isinstance(answer, Mapping), "nobody leaves in a story with a Milvus that acts"
             milvus[call] = without_node(answer, gone, stays)
         path = f"{self.release.path(PODS)}/{victim['metadata']['name']}"
         status = self.api.call("GET", self.release.deployment_path)["status"]
@@ -221,6 +238,7 @@ def staged(servers: Servers, starter: Starter, story: Story, script: Script | No
         etcd = EtcdClient([servers.etcd_address], timeout_seconds=10)
         stack.callback(etcd.close)
         play = Play(script=script, kill=lambda: starter.kill(case.pid))
+        milvus = _acting(story, world, play)
         api_proxy = stack.enter_context(FaultProxy(servers.upstream(), play))
         etcd_proxy = stack.enter_context(FaultProxy(Upstream(url=f"http://{servers.etcd_address}"), play))
         case = Case(
@@ -232,6 +250,7 @@ def staged(servers: Servers, starter: Starter, story: Story, script: Script | No
             etcd=etcd,
             root_path=root_path,
             play=play,
+            milvus=milvus,
             environment=_environment(servers, namespace, api_proxy.url),
         )
         _prepare(case, etcd_proxy.url)
@@ -268,6 +287,45 @@ def _environment(servers: Servers, namespace: str, server: str) -> dict[str, str
     return {"PATH": os.environ["PATH"], "HOME": str(servers.folder), "KUBECONFIG": str(path), **own}
 
 
+def _acting(story: Story, world: World, play: Play) -> ActingMilvus:
+    """A Milvus that acts, where the story needs one; the others keep to what was recorded."""
+    if story.milvus_version is not None:
+        world.milvus["GetVersion"] = {"status": {}, "version": story.milvus_version}
+    milvus = ActingMilvus(world.milvus, gate=gate_of(play))
+    if story.planned is not None:
+        world.milvus.update(milvus.replies)
+    return milvus
+
+
+def _put_under_way(case: Case, planned: Planned) -> None:
+    """A plan that somebody approved and the operator has begun, before its first intent."""
+    with new_client_from_config(str(case.servers.kubeconfig)) as api_client:  # type: ignore[no-untyped-call]
+        owner = Reference(namespace=case.namespace, name=TUNING, uid=case.uid)
+        now = utc_now()
+        change = a_change(
+            policy_name=TUNING,
+            policy_uid=case.uid,
+            target=f"Deployment {case.namespace}/{DEPLOYMENT}",
+            reason=Reason.HOT_NODE,
+            steps=planned(_seen(case, api_client)),
+            prediction=Prediction(),
+        )
+        operation = begin(change, operation_id=UNDER_WAY, now=now)
+        course = Course(phase=Phase.RUNNING, approval="spec.approval", approved_at=now, operation=operation)
+        store = PlanStore(api_client, timeout_seconds=REQUEST_TIMEOUT_SECONDS)
+        store.write_course(store.hold(store.create(change, UNDER_WAY, owner)), course, now=now)
+
+
+def _seen(case: Case, api_client: ApiClient) -> Snapshot:
+    """What the operator will see."""
+    stored = case.api.call("GET", f"{COLLECTION.format(namespace=case.namespace)}/{TUNING}")
+    observer = Observer(api_client, Settings(request_timeout_seconds=REQUEST_TIMEOUT_SECONDS))
+    try:
+        return observer.observe(case.namespace, MilvusTuningSpec.model_validate(stored["spec"]), utc_now())
+    finally:
+        observer.close()
+
+
 def _prepare(case: Case, etcd_url: str) -> None:
     """Everything that is there before the operator comes."""
     release, world = case.release, case.release.world
@@ -282,5 +340,7 @@ def _prepare(case: Case, etcd_url: str) -> None:
     made = case.api.call("POST", COLLECTION.format(namespace=case.namespace), tuning)
     case.uid = made["metadata"]["uid"]
     case.story.prepare(case.etcd, case.root_path, case.uid)
+    if case.story.planned is not None:
+        _put_under_way(case, case.story.planned)
     case.revision = history.revision(case.servers.etcd_address)
     case.generation = case.api.call("GET", release.deployment_path)["metadata"]["generation"]

@@ -28,7 +28,7 @@ class End:
     """The end of a change: two runs that went alike have equal ends.
 
     effects counts what the outside saw: changes of the Deployment's spec (its generation), writes of the operator that
-    the API server carried out (its audit log), and changes of each key (etcd's history).
+    the API server carried out (its audit log), changes of each key (etcd's history), and what Milvus carried out.
     """
 
     endings: tuple[Ending, ...]
@@ -36,6 +36,7 @@ class End:
     pod_costs: tuple[str | None, ...]
     gone_pod_costs: tuple[str | None, ...]
     keys: Mapping[str, Stored]
+    placement: Mapping[int, tuple[int, ...]]  # of the segments, and how many in-memory replicas (0)
     effects: Mapping[str, int]
 
 
@@ -49,8 +50,19 @@ def end_of(case: Case, phase: str) -> End:
         pod_costs=tuple(sorted(map(cost_of, case.query_nodes()), key=str)),
         gone_pod_costs=tuple(case.gone),
         keys={_name(case, key): Stored(value=one.value, leased=one.leased) for key, one in _entries(case).items()},
-        effects={**({"Deployment spec": grown} if grown else {}), **_carried_out(case), **_key_changes(case)},
+        placement=_placement(case),
+        effects={
+            **({"Deployment spec": grown} if grown else {}),
+            **_carried_out(case),
+            **_key_changes(case),
+            **Counter(f"milvus {write.split()[0]}" for write in case.milvus.writes),
+        },
     )
+
+
+def _placement(case: Case) -> dict[int, tuple[int, ...]]:
+    nodes = {int(one["segmentID"]): tuple(sorted(map(int, one["nodeIds"]))) for one in case.milvus.segments}
+    return {0: (len(case.milvus.replicas),), **nodes}
 
 
 def _carried_out(case: Case) -> Counter[str]:

@@ -1,9 +1,10 @@
 """A scripted fault proxy between the operator and what it writes to: the Kubernetes API server and Milvus's etcd.
 
 Two plain listeners on loopback, one for each server; towards the API server the proxy speaks TLS as its administrator.
-Every request is passed on and kept in the journal. Requests that change the outside world (the replica count, a mark on
-a pod, a Milvus object, a key or a lease in etcd) are counted, in the order in which they arrive; at the one that the
-script names something goes wrong:
+Milvus is played by the test, which asks the same script (milvus.py). Every request is passed on and kept in the
+journal. Requests that change the outside world (the replica count, a mark on a pod, a Milvus object, a key or a lease in
+etcd, a placement in Milvus) are counted, in the order in which they arrive; at the one that the script names something
+goes wrong:
 
     refuse         the connection is closed and nothing is sent
     delay          it is held back for longer than anybody waits, and sent all the same
@@ -41,6 +42,7 @@ _SCALED = re.compile(r"/apis/apps/v1/namespaces/[^/]+/deployments/[^/]+(/scale)?
 _POD = re.compile(r"/api/v1/namespaces/[^/]+/pods/[^/]+(/eviction)?$")
 _MILVUS = re.compile(r"/apis/milvus\.io/[^/]+/namespaces/[^/]+/milvuses/[^/]+$")
 _ETCD = re.compile(r"/v3/(kv/(txn|put|deleterange)|lease/(grant|revoke))$")
+_MOVED = re.compile(r"/milvus\.proto\.milvus\.MilvusService/(LoadBalance|LoadCollection)$")
 _STATUS = re.compile(r"/apis/milvustuning\.io/[^/]+/namespaces/[^/]+/milvustunings/[^/]+/status$")
 _PLAN = re.compile(r"/apis/milvustuning\.io/[^/]+/namespaces/[^/]+/milvustuningplans(/.*)?$")
 
@@ -80,7 +82,7 @@ def kind_of(method: str, path: str, query: str = "") -> Kind:
         return Kind.OTHER
     if method in {"PUT", "PATCH", "DELETE"} and any(one.match(path) for one in (_SCALED, _POD, _MILVUS)):
         return Kind.OUTSIDE
-    if method == "POST" and (_ETCD.match(path) or _POD.match(path)):
+    if method == "POST" and any(one.match(path) for one in (_ETCD, _POD, _MOVED)):
         return Kind.OUTSIDE
     if method in {"POST", "PUT", "PATCH", "DELETE"} and _PLAN.match(path):
         return Kind.PLAN

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from milvus_tuning.catalogue import config_key, stored_spelling
 from milvus_tuning.clients.etcd import EtcdClient, Put
 from milvus_tuning.clients.handback import HandBack, record_key
+from milvus_tuning.decide.move_steps import Relocation, move_steps, replica_steps
+from milvus_tuning.plan import Step
+from milvus_tuning.snapshot import Segment, Snapshot
 from tests.integration.conftest import Object
 
 TOLERANCE, BALANCE = "queryCoord.scoreUnbalanceTolerationFactor", "queryCoord.autoBalance"
 LEASE_SECONDS = 300
+SETTLE_SECONDS = 1  # nobody plays that Milvus takes longer to read a key
 Prepare = Callable[[EtcdClient, str, str], None]  # etcd, root path, uid of the policy
+Planned = Callable[[Snapshot], tuple[Step, ...]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Story:
-    """A spec that calls for one change.
+    """A spec that calls for one change, or a change that is under way already (planned), its first step to be begun.
 
     prepare puts into etcd what an earlier change left; writes is how many outside writes the change takes; effects is
     what changes, seen from outside: how often the Deployment's spec, how often each key.
@@ -31,6 +36,8 @@ class Story:
     effects: Mapping[str, int]
     recording: str = "prometheus_idle.json"
     prepare: Prepare = field(default=lambda *_: None)
+    planned: Planned | None = None
+    milvus_version: str | None = None  # another one than the recorded
 
 
 def _ours(key: str, written: str, *, leased: bool) -> Prepare:
@@ -49,6 +56,29 @@ def _ours(key: str, written: str, *, leased: bool) -> Prepare:
 def _key_and_record(key: str) -> dict[str, int]:
     """Both change, once."""
     return {f"etcd {path.strip('/')}": 1 for path in (config_key("", key), record_key("", "UID", key))}
+
+
+def _a_swap(snapshot: Snapshot) -> tuple[Step, ...]:
+    """The first segment of one QueryNode against the first of the other."""
+    (first, one), (second, other) = (
+        (segment.segment_id, segment.node_ids[0]) for segment in _first_of_each_node(snapshot.segments)
+    )
+    collection = snapshot.collections[0].collection_id
+    swap = [
+        Relocation(collection_id=collection, segment_id=segment, source_node_id=source, destination_node_id=goal)
+        for segment, source, goal in ((first, one, other), (second, other, one))
+    ]
+    take, *moves, give = move_steps(swap, snapshot, hold_balancer=True)
+    return replace(take, verification={**take.verification, "settleSeconds": SETTLE_SECONDS}), *moves, give
+
+
+def _first_of_each_node(segments: Iterable[Segment]) -> Iterable[Segment]:
+    return {segment.node_ids: segment for segment in sorted(segments, key=lambda one: -one.segment_id)}.values()
+
+
+def _a_replica_more(snapshot: Snapshot) -> tuple[Step, ...]:
+    groups = (snapshot.replicas[0].resource_group,)
+    return replica_steps(snapshot.collections[0], before=1, after=2, resource_groups=groups, deadline_seconds=600)
 
 
 _SCALED = {"Deployment spec": 1, "patch deployments/scale": 1}
@@ -90,6 +120,21 @@ STORIES = {
         writes=2,
         effects=_key_and_record(BALANCE),
         prepare=_ours(BALANCE, "false", leased=True),
+    ),
+    "swap segments": Story(
+        spec={},
+        steps=("TakePlacement", "MoveSegments", "MoveSegments", "ReturnPlacement"),
+        writes=6,
+        effects={**dict.fromkeys(_key_and_record(BALANCE), 2), "milvus LoadBalance": 2},
+        planned=_a_swap,
+    ),
+    "change the in-memory replicas": Story(
+        spec={},
+        steps=("SetReplicaNumber",),
+        writes=1,
+        effects={"milvus LoadCollection": 1},
+        planned=_a_replica_more,
+        milvus_version="v2.4.13",
     ),
 }
 
