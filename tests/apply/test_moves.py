@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,6 +12,8 @@ import grpc  # type: ignore[import-untyped]
 import pytest
 
 from milvus_tuning.apply import ApplyContext, PreconditionChanged, perform
+from milvus_tuning.clients.etcd import EtcdClient
+from milvus_tuning.clients.handback import HandBack, record_key
 from milvus_tuning.clients.milvus import MilvusClient
 from milvus_tuning.errors import ApplyError
 from milvus_tuning.plan import Step
@@ -17,6 +21,7 @@ from milvus_tuning.snapshot import QueryNode
 from tests.apply.builders import a_context
 from tests.builders import a_node
 from tests.clients.acting_milvus import ActingMilvus, Mood
+from tests.clients.http_server import Asked, Reply, a_server
 from tests.clients.milvus_server import Override, RecordedMilvus, a_milvus, refuses
 from tests.decide.steps import a_move
 
@@ -184,3 +189,33 @@ def test_without_a_connection_it_comes_again() -> None:
     with pytest.raises(ApplyError, match="not connected") as raised:
         perform(STEP, undo=False, context=replace(a_context(), query_nodes=NODES))
     assert raised.value.retryable
+
+
+@pytest.mark.parametrize(
+    ("seconds_left", "moves"),
+    [pytest.param(300, 1, id="still ours"), pytest.param(0, 0, id="run out: Milvus balances again")],
+)
+def test_the_lease_that_holds_the_balancer_off_is_renewed_before_the_call(
+    case: Case, seconds_left: int, moves: int
+) -> None:
+    outcome = nullcontext() if moves else pytest.raises(ApplyError, match="ran out")
+    with an_etcd(seconds_left) as (etcd, asked), outcome:
+        case.perform(etcd=etcd, root_path="by-dev")
+
+    assert (len(case.writes), [one.path for one in asked][-1]) == (moves, "/v3/lease/keepalive")
+
+
+@contextmanager
+def an_etcd(seconds_left: int) -> Iterator[tuple[EtcdClient, list[Asked]]]:
+    """An etcd with one record of ours, under a lease that has so many seconds left."""
+    record = HandBack(key="querycoord.autobalance", previous=None, written="false")
+    key = record_key("by-dev", "policy-1", record.key)
+    encoded = {name: b64encode(text.encode()).decode() for name, text in (("key", key), ("value", record.text()))}
+    answers = {
+        "/v3/kv/range": {"kvs": [{**encoded, "mod_revision": "7", "lease": "42"}], "count": "1"},
+        "/v3/lease/keepalive": {"result": {"ID": "42", "TTL": str(seconds_left)}},
+    }
+    with a_server(lambda asked: Reply(body=answers[asked.path])) as (address, asked):
+        client = EtcdClient([address], timeout_seconds=5)
+        yield client, asked
+        client.close()

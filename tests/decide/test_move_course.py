@@ -10,10 +10,24 @@ from typing import Any
 import pytest
 
 from milvus_tuning.api import Mode
+from milvus_tuning.decide.lifecycle import Sight, next_turn
 from milvus_tuning.decide.operation import Call, Move, begin, call_failed, call_succeeded, cancel, next_move, roll_back
-from milvus_tuning.plan import Decision, Operation, Reason, Step, StepKind, StepState
+from milvus_tuning.plan import (
+    Course,
+    Decision,
+    Measurement,
+    Operation,
+    Phase,
+    Plan,
+    Prediction,
+    Reason,
+    Step,
+    StepKind,
+    StepState,
+    Verdict,
+)
 from milvus_tuning.snapshot import EtcdSetting, Freeze, FreezeReason, Snapshot
-from tests.builders import NOON, a_snapshot, a_spec, some_nodes
+from tests.builders import NOON, a_change, a_snapshot, a_spec, some_nodes
 from tests.decide.steps import HAND_BACK, PLACEMENT_KEY, TAKE, a_move, a_replica_change, moved_segments
 
 SPEC = a_spec()
@@ -379,3 +393,27 @@ def test_another_number_ends_it_and_stays() -> None:
     ended = next_move(applied, replace(a_snapshot(3, replicas=3), taken_at=after(60)), SPEC, after(60))
 
     assert (ended.operation.outcome, ended.call) == (Reason.PRECONDITION_CHANGED, None)
+
+
+# -- the verdict ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("where", "said"),
+    [pytest.param(MOVED, False, id="it stayed"), pytest.param({}, True, id="Milvus moved it back")],
+)
+def test_the_verdict_says_what_did_not_stay(where: Mapping[int, tuple[int, ...]], said: bool) -> None:
+    measured = Measurement(ended_at=NOON, window_seconds=180, searches_per_minute=6000, mean_microseconds=20_000)
+    operation = replace(begun((OUT,), DONE), outcome=Reason.COMPLETED)
+    plan = Plan(
+        name="rag-1",
+        change=a_change(steps=(OUT,), prediction=Prediction()),
+        course=Course(
+            phase=Phase.VERIFYING, operation=operation, before=measured, after=measured, verify_until=after(210)
+        ),
+    )
+
+    turn = next_turn(plan, Sight(spec=SPEC, snapshot=seen(where, at=after(211)), now=after(211)))
+
+    assert turn.plan.course.verdict is Verdict.KEPT
+    assert ("1 of 1 moved segments are back" in turn.plan.course.verdict_message) is said

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from milvus_tuning.decide.placement_seen import moved_back
 from milvus_tuning.decide.readback import Sight, effect, is_undone, look, obstacle
 from milvus_tuning.plan import Step
 from milvus_tuning.snapshot import (
@@ -133,6 +134,20 @@ def test_what_was_answered_and_not_done_is_said() -> None:
 )
 def test_a_move_is_undone(seen: Snapshot, undone: bool | None) -> None:
     assert is_undone(STEP, seen) is undone
+
+
+@pytest.mark.parametrize(
+    ("where", "words"),
+    [
+        pytest.param({5000: (2,), 5003: (2,)}, None, id="they stayed"),
+        pytest.param(
+            {5000: (2,)}, "1 of 2 moved segments are back where they were: Milvus moved them", id="one is back"
+        ),
+        pytest.param({5000: None, 5003: (3,)}, None, id="compacted, and elsewhere: not back"),
+    ],
+)
+def test_what_milvus_moved_back_is_said(where: dict[int, tuple[int, ...] | None], words: str | None) -> None:
+    assert moved_back([STEP], placed(where)) == words
 
 
 @given(st.lists(st.sampled_from([(1,), (2,), (1, 2), (3,)]), min_size=2, max_size=2))

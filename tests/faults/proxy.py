@@ -2,7 +2,7 @@
 
 Two plain listeners on loopback, one for each server; towards the API server the proxy speaks TLS as its administrator.
 Milvus is played by the test, which asks the same script (milvus.py). Every request is passed on and kept in the
-journal. Requests that change the outside world (the replica count, a mark on a pod, a Milvus object, a key or a lease in
+journal. Requests that change the outside world (the replica count, a mark on a pod, a Milvus object, a key or lease in
 etcd, a placement in Milvus) are counted, in the order in which they arrive; at the one that the script names something
 goes wrong:
 

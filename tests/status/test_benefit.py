@@ -11,10 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from milvus_tuning.api import Benefit, MilvusTuningSpec
-from milvus_tuning.plan import Course, Phase, Plan, Prediction, Verdict
+from milvus_tuning.decide.operation import begin
+from milvus_tuning.plan import Course, Phase, Plan, Prediction, StepState, Verdict
 from milvus_tuning.snapshot import Sample, Snapshot, Traffic
 from milvus_tuning.status.benefit import Account
 from tests.builders import NOON, a_change, a_sample, a_snapshot, a_spec
+from tests.decide.steps import a_move
 
 OBJECTIVE = {"search_latency_p99_milliseconds": 100}
 START = Account.from_status(None, NOON)
@@ -118,6 +120,15 @@ def a_plan(verdict: Verdict | None) -> Plan:
 def test_what_a_plan_adds(verdict: Verdict | None, counts: tuple[int, ...]) -> None:
     account = START.finished(a_plan(verdict))
     assert (account.plans_kept, account.plans_rolled_back, account.moves_kept, account.moves_undone) == counts
+
+
+def test_of_moves_those_that_were_made_count() -> None:
+    change = a_change(steps=(a_move(7, 8), a_move(9)), prediction=Prediction(moved_segments=3))
+    begun = begin(change, operation_id="rag-1", now=NOON)
+    records = (replace(begun.steps[0], state=StepState.DONE), replace(begun.steps[1], state=StepState.LEFT_OUT))
+    course = Course(phase=Phase.FINISHED, verdict=Verdict.KEPT, operation=replace(begun, steps=records))
+
+    assert START.finished(Plan(name="rag-1", change=change, course=course)).moves_kept == 2
 
 
 def test_an_account_begins_when_it_is_first_kept() -> None:

@@ -22,7 +22,9 @@ from datetime import datetime, timedelta
 from milvus_tuning.api import MilvusTuningSpec, Mode, Verification
 from milvus_tuning.decide.approval import automatic_obstacle, granted
 from milvus_tuning.decide.failing import held_while_failing
+from milvus_tuning.decide.moving import is_move
 from milvus_tuning.decide.operation import Call, begin, call_failed, call_succeeded, cancel, next_move, roll_back
+from milvus_tuning.decide.placement_seen import moved_back
 from milvus_tuning.decide.proposal import same_change, staleness
 from milvus_tuning.decide.throttle import searches_suffer
 from milvus_tuning.decide.verdict import judge
@@ -258,8 +260,15 @@ def _verify(plan: Plan, sight: Sight) -> Turn:
         has_objective=objectives is not None and objectives.search_latency_p99_milliseconds is not None,
     )
     if judgement.verdict is not Verdict.ROLLED_BACK:
-        return Turn(plan=_ended(plan, sight.now, judgement.verdict, judgement.message))
+        told = "; ".join(filter(None, (judgement.message, _moved_back(plan, sight.snapshot))))
+        return Turn(plan=_ended(plan, sight.now, judgement.verdict, told))
     return Turn(plan=_back(plan, sight, Verdict.ROLLED_BACK, judgement.message))
+
+
+def _moved_back(plan: Plan, snapshot: Snapshot) -> str | None:
+    """What of the plan's moves did not stay until the verdict, in words."""
+    records = operation_of(plan).steps
+    return moved_back([one.step for one in records if is_move(one) and one.state is StepState.DONE], snapshot)
 
 
 def _expected_latency_percent(plan: Plan) -> int:

@@ -12,6 +12,7 @@ While Milvus cannot be asked, or this collection was not read, nothing is known.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from milvus_tuning.decide.sight import Effect, Sight, View, find_pod, integer
@@ -70,6 +71,17 @@ def moves_undone(step: Step, snapshot: Snapshot) -> bool | None:
     if isinstance(placed, View):
         return None if placed.sight is Sight.UNKNOWN else True
     return not placed.at_destination
+
+
+def moved_back(steps: Sequence[Step], snapshot: Snapshot) -> str | None:
+    """How many of the moved segments are where they came from again, in words; None where none is, or it is not known.
+
+    After a swap that is Milvus's balancer. Segments that were compacted, or went elsewhere, are not counted.
+    """
+    placed = [one for one in (_placed(step, snapshot) for step in steps) if isinstance(one, _Placed)]
+    back = sum(len(one.at_source - one.at_destination) for one in placed)
+    total = sum(len(one.at_source | one.at_destination) for one in placed)
+    return f"{back} of {total} moved segments are back where they were: Milvus moved them" if back else None
 
 
 def look_at_replicas(step: Step, snapshot: Snapshot) -> View:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from milvus_tuning.api import Benefit, MilvusTuningSpec
-from milvus_tuning.plan import Plan, Verdict
+from milvus_tuning.plan import Plan, StepKind, StepState, Verdict, segment_ids
 from milvus_tuning.snapshot import Sample, Snapshot
 from milvus_tuning.status.records import format_time, parse_time
 
@@ -56,7 +56,7 @@ class Account:
 
     def finished(self, plan: Plan) -> Account:
         """The account after a plan that was carried out has ended; any other verdict leaves it as it is."""
-        moves = plan.change.prediction.moved_segments
+        moves = _moves(plan)
         if plan.course.verdict in _KEPT:
             return replace(self, plans_kept=self.plans_kept + 1, moves_kept=self.moves_kept + moves)
         if plan.course.verdict is Verdict.ROLLED_BACK:
@@ -98,6 +98,15 @@ class Account:
             node_seconds=self.node_seconds + seconds * snapshot.workload.desired_count,
             node_seconds_at_maximum=self.node_seconds_at_maximum + seconds * spec.query_nodes.max_count,
         )
+
+
+def _moves(plan: Plan) -> int:
+    """The segments that it moved, without what was left out; of a change of size those that were expected to move."""
+    records = plan.course.operation.steps if plan.course.operation else ()
+    moves = [record for record in records if record.step.kind is StepKind.MOVE_SEGMENTS]
+    if not moves:
+        return plan.change.prediction.moved_segments
+    return sum(len(segment_ids(record.step.action)) for record in moves if record.state is not StepState.LEFT_OUT)
 
 
 def _fresh(sample: Sample) -> float | None:
