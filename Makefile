@@ -92,9 +92,9 @@ image: install ## Build the operator's image, with Docker or buildah.
 	$(BIN)/python -m tests.cluster.images operator
 
 .PHONY: bench
-bench: install ## Measure what a decision costs, and how good and fast the planner of moves is.
-	$(BIN)/python -m tests.bench
-	$(BIN)/python -m tests.bench.rebalancing
+bench: install ## Measure what a decision costs and how good the planner of moves is; writes docs/benchmarks.md.
+	$(BIN)/python -m tests.bench --write
+	$(BIN)/python -m tests.bench.rebalancing --write
 
 .PHONY: checks
 checks: lint check-manifests check-chart test ## What CI runs.

@@ -32,9 +32,13 @@ SIX = one_each((10, 1), (10, 1), (1, 2), (1, 2), (1, 3), (1, 3))
 FOUR = one_each((10, 1), (10, 1), (1, 2), (1, 2))
 
 
-def fillers(*collections: str, node: int) -> list[Document]:
+def fillers(*collections: str, node: int, rows: int = 100) -> list[Document]:
     """One cold, pinned segment of each of these collections."""
-    return [{"collection": of, "rows": 100, "heat": 0, "node": node, "pinned": True} for of in collections]
+    return [{"collection": of, "rows": rows, "heat": 0, "node": node, "pinned": True} for of in collections]
+
+
+LARGE = [*fillers("a", node=1, rows=60_000), *fillers("b", node=2, rows=60_000)]
+"""Next to it 5 % of the scores are more than the two segments by which a collection may become uneven."""
 
 
 def changed(segments: list[Document], **changes: Document) -> list[Document]:
@@ -77,6 +81,11 @@ def test_parts_two_hot_collections_that_the_balancer_leaves_on_one_node() -> Non
             [*FOUR, *fillers("c8", "c9", node=1), *fillers("c0", "c1", node=2)],
             [*FOUR, *fillers("c8", "c9", node=1), *fillers("c6", "c7", node=2)],
             id="the hot collections are as even afterwards",
+        ),
+        pytest.param(
+            [*FOUR, *LARGE, *fillers("c8", "c9", node=1), *fillers("c0", "c1", node=2)],
+            [*FOUR, *LARGE, *fillers("c8", "c9", node=1), *fillers("c6", "c7", node=2)],
+            id="as even, where the balancer would bear more",
         ),
         pytest.param(one_each((10, 1), (10, 2), (1, 1), (1, 2)), FOUR, id="something to gain"),
         pytest.param(one_each((1, 1), (1, 1), (0.99, 2), (0.99, 2)), FOUR, id="a gain of 1 %"),

@@ -20,6 +20,7 @@ from milvus_tuning.decide.rebalancing.bounds import ROUNDING, floor
 from milvus_tuning.decide.rebalancing.exchanges import Residents, exchange
 from milvus_tuning.decide.rebalancing.shedding import Candidates, Price, shed
 from milvus_tuning.decide.rebalancing.state import UNLIMITED, Allowance, Budget, State
+from milvus_tuning.decide.rebalancing.thrift import in_order, thrift
 
 AIM = 1.008
 """Above the floor: within 2 % of it also where the last per cent is not worth a plan."""
@@ -53,7 +54,16 @@ def search(group: Group, allowance: Allowance, budget: Budget) -> list[tuple[int
         now = now.moved(found.node)
         if budget.spent:
             break
-    return _direct(group, moves, now.node)
+    moves = _direct(group, moves, now.node)
+    aim = floor(group) * AIM
+    if _most(now) >= aim:
+        return moves  # a second search, from another placement that is as good, could find more
+    return thrift(group, moves, allowance, budget, target=max(aim, float(now.loads.max())))
+
+
+def _most(group: Group) -> float:
+    """The maximum load that a plan has to reach to be worth it."""
+    return float(group.loads.max()) * (1 - WORTHWHILE_RATIO)
 
 
 class _Search:
@@ -61,8 +71,7 @@ class _Search:
 
     def __init__(self, group: Group, allowance: Allowance, budget: Budget) -> None:
         self._group, self._allowance, self._budget = group, allowance, budget
-        self._before = float(group.loads.max())
-        self._most = self._before * (1 - WORTHWHILE_RATIO)
+        self._most = _most(group)
         self._aim = floor(group) * AIM
         self._best: Found | None = None
 
@@ -132,18 +141,4 @@ def _direct(group: Group, moves: list[tuple[int, int]], final: Integers) -> list
         return moves
     last = {segment: at for at, (segment, _) in enumerate(moves)}
     waiting = [segment for segment in sorted(last, key=last.__getitem__) if final[segment] != group.node[segment]]
-    used, node, ordered = group.used_bytes, group.node, []
-    while waiting:
-        later = []
-        for segment in waiting:
-            destination = int(final[segment])
-            if used[destination] + group.size[segment] > group.ceiling_bytes[destination]:
-                later.append(segment)
-                continue
-            used[destination] += group.size[segment]
-            used[node[segment]] -= group.size[segment]
-            ordered.append((segment, destination))
-        if len(later) == len(waiting):
-            return moves
-        waiting = later
-    return ordered
+    return in_order(group, [(segment, int(final[segment])) for segment in waiting]) or moves

@@ -1,11 +1,8 @@
 """Single moves: each node above the target gives away what takes the most heat off it for the fewest bytes.
 
-For one node this is a covering knapsack: heat at least the excess, bytes least. Segments in order of heat per byte are
-within one segment of the best; the last few of them are given up for the cheapest one or two that close the gap. Excess
-10, segments (heat 8, 1 GiB), (heat 6, 2 GiB), (heat 3, 0.5 GiB): 8 and then 3, not 8 and 6.
-
-Where the segments that would do are too hot or too big for any other node, exchanging one of them for a colder one is
-cheaper than many cold ones: a node may first make the exchanges that save bytes against what it would give away.
+What a node gives away is chosen by `covering`. Where the segments that would do are too hot or too big for any other
+node, exchanging one of them for a colder one is cheaper than many cold ones: a node may first make the exchanges that
+save bytes against what it would give away.
 
 All nodes choose first, then what was chosen goes out in order of heat, each to the node that is the coolest with it on
 (longest processing time first). What found no place is left out of the next round, until a round places nothing.
@@ -18,13 +15,12 @@ import enum
 import numpy as np
 
 from milvus_tuning.decide.rebalancing.arrays import Bools, Floats, Group, Integers
+from milvus_tuning.decide.rebalancing.covering import cover
 from milvus_tuning.decide.rebalancing.exchanges import PAIRS_PER_NODE, Residents, swap
 from milvus_tuning.decide.rebalancing.state import Budget, State
 
 SAVING_PARTNERS = 10
 MOST_SAVING = 64  # segments of a node, the hottest, that are tried in exchanges to save bytes
-CLOSINGS = 4  # how many of the last choices are given up for one or two that close the gap
-MOST_CLOSING = 128  # segments tried for that, the most worth first
 COST_OF_DESTINATION = 6  # array operations over the nodes to place one segment
 
 
@@ -68,7 +64,7 @@ def shed(state: State, candidates: Candidates, budget: Budget, residents: Reside
                     mine = _choice(state, candidates, node, tried)
             excess = state.excess(node)
             if excess > 0:
-                chosen.append(_cover(state.group.heat[mine], candidates.cost[mine], excess, mine))
+                chosen.append(cover(state.group.heat[mine], candidates.cost[mine], excess, mine))
         if chosen and not _place(state, np.concatenate(chosen), tried, budget):
             return
 
@@ -117,46 +113,3 @@ def _place(state: State, chosen: Integers, tried: Bools, budget: Budget) -> bool
         if destination >= 0:
             state.move(segment, destination)
     return len(chosen) > 0
-
-
-def _cover(heat: Floats, cost: Floats, excess: float, segments: Integers) -> Integers:
-    """Segments whose heat covers the excess at little cost; all of them where that is not enough."""
-    covered = np.cumsum(heat)
-    if not len(heat) or covered[-1] < excess:
-        return segments
-    last = int(np.searchsorted(covered, excess))
-    spent = np.append(0.0, np.cumsum(cost))
-    best_cost, best = float("inf"), np.arange(last + 1)
-    for kept in range(last, max(-1, last - CLOSINGS), -1):
-        gap = excess - (float(covered[kept - 1]) if kept else 0.0)
-        for closing in (_cheapest_one, _cheapest_two):
-            chosen = closing(heat[kept:][:MOST_CLOSING], cost[kept:][:MOST_CLOSING], gap)
-            total = float(spent[kept] + cost[kept + chosen].sum())
-            if len(chosen) and total < best_cost:
-                best_cost, best = total, np.append(np.arange(kept), kept + chosen)
-    return _without_spare(heat, cost, excess, best, segments)
-
-
-def _cheapest_one(heat: Floats, cost: Floats, gap: float) -> Integers:
-    """The cheapest segment that is enough by itself; none where none is."""
-    enough = np.flatnonzero(heat >= gap)
-    return enough[[int(cost[enough].argmin())]] if len(enough) else enough
-
-
-def _cheapest_two(heat: Floats, cost: Floats, gap: float) -> Integers:
-    """The cheapest two that are enough together; none where no two are."""
-    costs = np.where(heat[:, None] + heat >= gap, cost[:, None] + cost, np.inf)
-    np.fill_diagonal(costs, np.inf)
-    one, other = divmod(int(costs.argmin()), len(heat))
-    return np.array([one, other] if np.isfinite(costs[one, other]) else [], dtype=np.int64)
-
-
-def _without_spare(heat: Floats, cost: Floats, excess: float, chosen: Integers, segments: Integers) -> Integers:
-    """Leave out what is not needed to cover the excess, the dearest first."""
-    spare = float(heat[chosen].sum()) - excess
-    keep = np.ones(len(chosen), dtype=bool)
-    for at in np.argsort(-cost[chosen], kind="stable")[: 8 * CLOSINGS].tolist():
-        if heat[chosen[at]] <= spare:
-            spare -= float(heat[chosen[at]])
-            keep[at] = False
-    return segments[chosen[keep]]
