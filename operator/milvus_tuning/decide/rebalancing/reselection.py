@@ -21,9 +21,10 @@ from milvus_tuning.decide.rebalancing.state import Budget
 
 WORTHWHILE_SAVING = 0.02  # of all bytes; nodes that can save less are not looked at
 MOST_HOSTS = 6  # nodes tried for a segment that fits nowhere, those that it overfills the least
+MOST_FOR_MEMORY = 4  # segments of a host that are tried to make memory for a guest
 MOST_NODES = 12  # that choose anew in one sweep, those that may save the most
 MOST_ROUNDS = 4  # in which nodes choose, where not all that was chosen found a place
-PLACEMENTS_PER_MOVE = 3  # an attempt that succeeds needs one to two for each move of the plan
+PLACEMENTS_PER_MOVE = 4  # an attempt that succeeds needs one to two for each move of the plan
 PLACEMENTS_AT_LEAST = 40
 OPERATIONS = 12  # array operations over the nodes to place one segment
 
@@ -191,4 +192,15 @@ class Reselection:
             for segment in self._hottest_first(chosen):
                 if not self._place(segment):
                     return False
+        return self._make_memory(host)
+
+    def _make_memory(self, host: int) -> bool:
+        """Get the host back to its ceiling by one of its own segments, the smallest that is enough."""
+        group = self._group
+        excess = float(self._used[host] - group.ceiling_bytes[host])
+        if excess > 0:
+            own = np.flatnonzero((self.at == host) & (group.node == host) & self._movable & (group.size >= excess))
+            enough = own[np.argsort(group.size[own], kind="stable")][:MOST_FOR_MEMORY].tolist()
+            if not any(self._place(segment) for segment in enough):
+                return False
         return bool(self._heat[host] <= self._most_heat[host] and self._used[host] <= group.ceiling_bytes[host])

@@ -19,8 +19,8 @@ from milvus_tuning.decide.rebalancing.covering import cover
 from milvus_tuning.decide.rebalancing.exchanges import PAIRS_PER_NODE, Residents, swap
 from milvus_tuning.decide.rebalancing.state import Budget, State
 
-SAVING_PARTNERS = 10
-MOST_SAVING = 64  # segments of a node, the hottest, that are tried in exchanges to save bytes
+SAVING_PARTNERS = 5
+MOST_SAVING = 32  # segments of a node, the hottest, that are tried in exchanges to save bytes
 COST_OF_DESTINATION = 6  # array operations over the nodes to place one segment
 
 
