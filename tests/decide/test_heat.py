@@ -361,3 +361,17 @@ def test_twenty_thousand_segments_are_all_there() -> None:
 
     assert len(heat.segments) == 20_000
     assert sum(node.expected_cores for node in heat.nodes) == pytest.approx(0.6, rel=0.01)
+
+
+def test_a_shift_of_the_load_is_no_error_of_the_model() -> None:
+    calm = a_snapshot({1: 10, 2: 10}, {1: [1], 2: [2]}, (0.02, 0.02))
+    busy = a_snapshot({1: 100, 2: 10}, {1: [1], 2: [2]}, (0.2, 0.02))
+    _, memory = heat_map(calm, None, NOON)
+    errors = []
+    for seconds in (15, 30, 45, 60):
+        now = NOON + timedelta(seconds=seconds)
+        heat, memory = heat_map(replace(busy, taken_at=now), memory, now)
+        errors.append(heat.error_ratio)
+
+    assert errors == pytest.approx([0.0] * 4, abs=0.01)
+    assert node_of(heat, 1).measured_cores == pytest.approx(0.11), "half of the way after a half-life"

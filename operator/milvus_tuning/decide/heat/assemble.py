@@ -18,7 +18,7 @@ from datetime import datetime
 from milvus_tuning.decide.heat.cost import NOMINAL_CORES_PER_COST
 from milvus_tuning.decide.heat.model import CollectionHeat, HeatMap, HeatMemory, NodeHeat, SegmentHeat
 from milvus_tuning.decide.heat.rates import Rates, smoothed_rates
-from milvus_tuning.decide.heat.readings import Reading, idle, read_nodes
+from milvus_tuning.decide.heat.readings import Reading, idle, read_nodes, smoothed
 from milvus_tuning.decide.heat.scale import Point, Scale, fitted_scale
 from milvus_tuning.decide.heat.work import Work, mean_dimension, search_work
 from milvus_tuning.decide.load import placement_gaps
@@ -33,7 +33,8 @@ def heat_map(snapshot: Snapshot, memory: HeatMemory | None, now: datetime) -> tu
     """The heat at `now`, and what the next pass needs to remember (None at first)."""
     rates = smoothed_rates(snapshot, memory, now)
     work = search_work(snapshot, rates)
-    readings, gaps = read_nodes(snapshot, now)
+    raw, gaps = read_nodes(snapshot, now)
+    readings = smoothed(raw, memory, now)
     scale = _scale(snapshot, readings, work, memory, now)
     cores_per_cost = NOMINAL_CORES_PER_COST if scale.cores_per_cost is None else scale.cores_per_cost
     nodes = tuple(_node(one, work, scale.base_cores or 0.0, cores_per_cost) for one in readings)
@@ -54,6 +55,7 @@ def heat_map(snapshot: Snapshot, memory: HeatMemory | None, now: datetime) -> tu
         rated_at=rates.rated_at,
         cores_per_cost=scale.cores_per_cost,
         base_cores=scale.base_cores,
+        cores={one.node_id: one.cores for one in readings if one.cores is not None},
     )
     return found, remembered
 

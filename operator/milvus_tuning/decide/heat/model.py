@@ -85,13 +85,14 @@ class HeatMap:
 class HeatMemory:
     """What smoothing remembers from pass to pass; losing it costs a few half-lives, nothing else.
 
-    rates: searches per second by (collection id, replica id); rated_at: when each was last measured. base_cores: CPU
-    of a QueryNode without searches. cores_per_cost: CPU of one unit of search cost a second. The last two are None
-    before anything was measured.
+    rates: searches per second by (collection id, replica id); rated_at: when each was last measured. cores: CPU by
+    Milvus node id. base_cores: CPU of a QueryNode without searches. cores_per_cost: CPU of one unit of search cost a
+    second. The last two are None before anything was measured.
     """
 
     at: datetime
     rates: Mapping[tuple[int, int], float] = field(default_factory=dict)
     rated_at: Mapping[tuple[int, int], datetime] = field(default_factory=dict)
+    cores: Mapping[int, float] = field(default_factory=dict)
     cores_per_cost: float | None = None
     base_cores: float | None = None

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
-from milvus_tuning.decide.heat.rates import usable
+from milvus_tuning.decide.heat.model import HeatMemory
+from milvus_tuning.decide.heat.rates import RATE_HALF_LIFE_SECONDS, usable, weight
 from milvus_tuning.decide.load import Reader
 from milvus_tuning.snapshot import QueryNode, Snapshot
 
@@ -52,6 +53,23 @@ def read_nodes(snapshot: Snapshot, now: datetime) -> tuple[tuple[Reading, ...], 
             )
         )
     return tuple(readings), tuple(gaps)
+
+
+def smoothed(readings: Sequence[Reading], memory: HeatMemory | None, now: datetime) -> tuple[Reading, ...]:
+    """The readings with the CPU smoothed as the rates are: both follow a shift of load at the same pace.
+
+    Otherwise the model would be wrong for minutes after each shift, by nothing but the pace.
+    """
+    if memory is None:
+        return tuple(readings)
+    new = weight((now - memory.at).total_seconds(), RATE_HALF_LIFE_SECONDS)
+    return tuple(replace(one, cores=_smoothed(one, memory.cores.get(one.node_id), new)) for one in readings)
+
+
+def _smoothed(reading: Reading, before: float | None, weight_of_new: float) -> float | None:
+    if reading.cores is None or before is None:
+        return reading.cores
+    return before + weight_of_new * (reading.cores - before)
 
 
 def idle(readings: Sequence[Reading]) -> bool:
