@@ -13,11 +13,12 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from pymilvus import MilvusClient
 
 from tests import hot
 from tests.demo.table import lost_searches
 from tests.e2e.test_scaling import finished
-from tests.e2e.world import OPERATOR, OPERATOR_NAMESPACE, World, load_options, spec, wait_for
+from tests.e2e.world import COLLECTION, OPERATOR, OPERATOR_NAMESPACE, World, load_options, spec, wait_for
 from tests.load.process import LoadProcess
 
 pytestmark = pytest.mark.e2e
@@ -26,9 +27,13 @@ SEED = int(os.environ.get("E2E_SEED", "7"))
 AUTO_BALANCE = "by-dev/config/querycoord.autobalance"
 BALANCE_ROUNDS_SECONDS = 20.0  # many rounds of one second, and more than three even of a slow coordinator
 COLD_SECONDS = 45.0  # three windows
+FORGET_SECONDS = 40.0  # until what was just measured at full load is out of the operator's rates
 STAYS_SECONDS = 300.0
 ROUNDS, MEASURE_SECONDS = 5, 8.0
 OVERLOAD, WHISPER = 1.15, 0.05  # shares of what the bad placement carries
+TOLERANCE = "by-dev/config/querycoord.scoreunbalancetolerationfactor"
+EVEN, MOST_PUSHES, UNDISTURBED_SECONDS = [12, 12], 12, 20.0
+REREAD_SECONDS = 6  # Milvus 2.3 asks etcd for its settings every 5 s
 LEAST_GAIN, LEAST_OF_BEST = 1.4, 0.95
 
 
@@ -83,6 +88,7 @@ def _cold_skew_moves_nothing(world: World, names: tuple[str, ...], pair: tuple[s
     """The same placement with few searches: as skewed, but nobody waits."""
     before = hot.settled(world.uri, names)
     with _load(world, pair, WHISPER * bad_qps) as load:
+        time.sleep(FORGET_SECONDS)
         world.tune("main", policy())
         wait_for(lambda: "heat" in world.status("main"), "heat in status", seconds=60)
         time.sleep(COLD_SECONDS)
@@ -135,3 +141,52 @@ def _moved(before: Mapping[str, hot.Seat], after: Mapping[str, hot.Seat]) -> int
 
 def _load(world: World, pair: tuple[str, str], rate: float) -> LoadProcess:
     return LoadProcess(load_options(world.uri, pair, rate=rate))
+
+
+def test_moves_to_and_fro_are_seen_and_damped(calm: World) -> None:
+    """Somebody moves segments, Milvus moves as many back. The QueryNodes are those of the test before: not new."""
+    calm.tune("main", watching("Observe"))
+    wait_for(lambda: calm.condition("main", "PlacementStable"), "the watch over the placement", seconds=60)
+    time.sleep(UNDISTURBED_SECONDS)
+    assert "pingPong" not in calm.status("main"), "nothing moves where nobody disturbs"
+
+    for _ in range(MOST_PUSHES):
+        _push(calm, count=4)
+        wait_for(lambda: _counts(calm) == EVEN, "Milvus to even out the segments again", seconds=60, every=0.5)
+        if "pingPong" in calm.status("main"):
+            break
+    (seen,) = calm.status("main")["pingPong"]
+    assert (seen["database"], seen["name"]) == ("default", COLLECTION)
+    assert seen["netZeroPercent"] >= 50
+    assert calm.condition("main", "PlacementStable")["reason"] == "PingPong"
+    assert TOLERANCE not in calm.settings(), "watching alone writes nothing"
+
+    calm.tune("main", watching("Damp"))
+    wait_for(lambda: calm.settings().get(TOLERANCE) == "0.3", "the tolerance of the balancer to be raised", seconds=60)
+    time.sleep(REREAD_SECONDS)
+    _push(calm, count=1)
+    pushed = _counts(calm)
+    time.sleep(UNDISTURBED_SECONDS)
+    assert _counts(calm) == pushed != EVEN, "what it evened out before it leaves now"
+    calm.untune()
+    assert TOLERANCE not in calm.settings()
+    wait_for(lambda: _counts(calm) == EVEN, "Milvus to balance as it did before", seconds=60)
+
+
+def _counts(world: World) -> list[int]:
+    """Segments of the collection by QueryNode, those under way twice."""
+    return sorted(len(node.segments) for node in world.placement().nodes.values())
+
+
+def _push(world: World, *, count: int) -> None:
+    """Move so many segments from one QueryNode to the other."""
+    source, target = sorted(world.placement().nodes.values(), key=lambda node: node.node_id)
+    client = MilvusClient(world.uri)
+    handler = client._get_connection()
+    handler.load_balance(COLLECTION, source.node_id, [target.node_id], list(source.segments[:count]))
+    client.close()
+
+
+def watching(mode: str) -> dict[str, Any]:
+    """A policy about moves to and fro alone."""
+    return spec(queryNodes=None, loadBalancing={"pingPong": mode})
