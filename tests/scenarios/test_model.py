@@ -42,6 +42,56 @@ def test_kubernetes_removes_the_lowest_deletion_cost() -> None:
     assert [node.pod for node in cluster.nodes if node.leaving] == ["qn-2"]
 
 
+def with_a_replica_more(model: ClusterModel, *, seconds: int) -> ModelCluster:
+    """The cluster some time after the number of replicas of its collection was raised to two."""
+    cluster = ModelCluster(model)
+    cluster.set_replica_number("model", 2)
+    for _ in range(seconds // 5):
+        cluster.advance(5.0, cores=1.0, hot={})
+    return cluster
+
+
+def test_a_replica_more_is_a_whole_copy_on_nodes_of_its_own() -> None:
+    cluster = with_a_replica_more(ClusterModel(nodes=4), seconds=300)
+
+    first, second = cluster.copies_of(0)
+    assert (first.nodes, second.nodes) == ({1, 2}, {3, 4})
+    assert all(copy.nodes.issuperset(copy.held) for copy in (first, second))
+    assert cluster.unserved_seconds == 0.0
+
+
+def test_a_replica_is_not_searched_while_it_loads() -> None:
+    cluster = with_a_replica_more(ClusterModel(nodes=2, load_mib_per_second=1), seconds=60)
+
+    assert [replica.loading for replica in cluster.copies_of(0)] == [False, True]
+    assert cluster.unserved_seconds == 0.0
+
+
+def test_replicas_lower_what_a_search_costs_by_the_stated_gain() -> None:
+    one = with_a_replica_more(ClusterModel(nodes=2), seconds=300)
+
+    assert [node.cpu_samples[-1] for node in one.nodes] == pytest.approx([0.5 / 1.7, 0.5 / 1.7])
+
+
+def test_the_last_replica_taken_away_leaves_its_nodes_to_the_others() -> None:
+    cluster = ModelCluster(ClusterModel(nodes=3, replicas=2))
+    cluster.set_replica_number("model", 1)
+
+    assert [replica.nodes for replica in cluster.replicas] == [{1, 2, 3}]
+
+
+def test_milvus_refuses_more_replicas_than_nodes() -> None:
+    with pytest.raises(ValueError, match="3 replicas of model need as many nodes"):
+        ModelCluster(ClusterModel(nodes=2)).set_replica_number("model", 3)
+
+
+def test_a_segment_moves_within_its_replica_only() -> None:
+    cluster = ModelCluster(ClusterModel(nodes=2, replicas=2))
+
+    with pytest.raises(ValueError, match="not two serving nodes of one replica"):
+        cluster.move(0, "qn-1", "qn-2")
+
+
 def test_overload_leaves_a_backlog_that_is_worked_off() -> None:
     cluster = ModelCluster(ClusterModel(nodes=2))
     for cores in (6.0, 6.0, 0.0, 0.0, 0.0, 0.0, 0.0):
@@ -62,6 +112,13 @@ def test_overload_leaves_a_backlog_that_is_worked_off() -> None:
         ),
         pytest.param(
             "shrinks_by_one_and_rests", {"steady_tail_seconds": 8000}, "not steady from 1000 s on", id="steadiness"
+        ),
+        pytest.param(
+            "moves_before_it_adds_a_node", {"calls": ["MoveSegments"]}, "calls MoveSegments expected", id="calls"
+        ),
+        pytest.param("moves_before_it_adds_a_node", {"unmoved": ["a", "b"]}, "moved: a, b", id="unmoved"),
+        pytest.param(
+            "moves_before_it_adds_a_node", {"replicas": {"a": 2}}, "replicas {'a': 2} expected", id="replicas"
         ),
     ],
 )

@@ -8,11 +8,13 @@ Hours of cluster time take fractions of a second, so what a policy would do can 
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 from pathlib import Path
 
-from milvus_tuning.plan import Reason, Verdict
+from milvus_tuning.plan import Reason, StepKind, Verdict
 from milvus_tuning.simulate.cluster import ModelCluster
 from milvus_tuning.simulate.model_operator import ModelOperator, Record, outcomes
 from milvus_tuning.simulate.scenario import Expectation, FaultKind, Scenario, read_scenario
@@ -38,7 +40,10 @@ class Outcome:
     unserved_seconds: float
     overloaded_seconds: float
     node_hours: float
+    calls: tuple[StepKind, ...] = ()  # what was called and not taken back, the same in a row once
     moved_segments: int = 0
+    unmoved: frozenset[str] = frozenset()  # collections that are where they were
+    replicas: Mapping[str, int] = field(default_factory=dict)  # of each collection
     balances: bool = True
     nodes_of: Mapping[str, frozenset[int | None]] = field(default_factory=dict)  # by collection
     unmet: tuple[str, ...] = ()
@@ -114,7 +119,12 @@ def _outcome(name: str, cluster: ModelCluster, operator: ModelOperator) -> Outco
         unserved_seconds=cluster.unserved_seconds,
         overloaded_seconds=cluster.overloaded_seconds,
         node_hours=cluster.node_seconds / 3600,
+        calls=tuple(kind for kind, _ in groupby(kind for _, kind, undo in journal.calls if not undo)),
         moved_segments=cluster.moved_segments(),
+        unmoved=frozenset(
+            one.name for number, one in enumerate(cluster.model.loaded) if not cluster.moved_segments(number)
+        ),
+        replicas={one.name: len(cluster.copies_of(number)) for number, one in enumerate(cluster.model.loaded)},
         balances=cluster.auto_balance,
         nodes_of=_nodes_of(cluster),
     )
@@ -122,11 +132,7 @@ def _outcome(name: str, cluster: ModelCluster, operator: ModelOperator) -> Outco
 
 def _nodes_of(cluster: ModelCluster) -> dict[str, frozenset[int | None]]:
     """The nodes that serve segments of each collection, in its first replica."""
-    held = cluster.placement[0]
-    return {
-        one.name: frozenset(node for node, at in zip(held, cluster.collection_of, strict=True) if at == number)
-        for number, one in enumerate(cluster.model.loaded)
-    }
+    return {one.name: frozenset(cluster.copies_of(number)[0].held) for number, one in enumerate(cluster.model.loaded)}
 
 
 def _under_way(record: Record) -> int:
@@ -136,12 +142,15 @@ def _under_way(record: Record) -> int:
 
 
 def _imbalance_percent(cluster: ModelCluster) -> float:
-    """Rows on the fullest member above the mean of its replica; the worst replica counts."""
-    worst = 0.0
-    for replica in range(cluster.model.replicas):
-        held = [len(cluster.segments_of(node)) for node in cluster.members() if node.replica == replica]
-        if held and sum(held):
-            worst = max(worst, max(held) * len(held) / sum(held) - 1)
+    """Segments on the fullest member above the mean of those that share them; the worst such group counts."""
+    worst, members = 0.0, {node.number for node in cluster.members()}
+    rows = defaultdict[frozenset[int], Counter[int | None]](Counter)
+    for replica in cluster.replicas:
+        rows[frozenset(replica.nodes & members)].update(replica.held)
+    for group, held in rows.items():
+        on_group = [held[number] for number in group]
+        if sum(on_group):
+            worst = max(worst, max(on_group) * len(on_group) / sum(on_group) - 1)
     return worst * 100
 
 
@@ -152,6 +161,8 @@ def _judged(expect: Expectation, run_seconds: float, outcome: Outcome) -> Outcom
 def _unmet(expect: Expectation, run_seconds: float, outcome: Outcome) -> list[str]:
     missing = [reason for reason in expect.seen_reasons if reason not in outcome.reasons]
     forbidden = [reason for reason in expect.forbidden_reasons if reason in outcome.reasons]
+    wanted = ", ".join(expect.calls or ())
+    stirred = [name for name in expect.unmoved if name not in outcome.unmoved]
     steady_from = run_seconds - expect.steady_tail_seconds
     peak, overloaded = expect.peak_count, expect.most_overloaded_seconds
     checks = (
@@ -165,6 +176,9 @@ def _unmet(expect: Expectation, run_seconds: float, outcome: Outcome) -> list[st
         (outcome.last_busy_seconds <= steady_from, f"not steady from {steady_from:.0f} s on"),
         (outcome.imbalance_percent <= expect.most_imbalance_percent, "not balanced"),
         (outcome.unserved_seconds <= expect.most_unserved_seconds, "segments went unserved"),
+        (expect.calls in {None, outcome.calls}, f"calls {wanted} expected, not {', '.join(outcome.calls)}"),
+        (not stirred, f"moved: {', '.join(stirred)}"),
+        (outcome.replicas == {**outcome.replicas, **expect.replicas}, f"replicas {expect.replicas} expected"),
         (expect.moved_segments in {None, outcome.moved_segments}, f"{expect.moved_segments} moved segments expected"),
         (expect.balances is outcome.balances, f"the balancer of Milvus {'on' if expect.balances else 'off'} expected"),
         (_spread(outcome, expect.apart) == len(expect.apart), f"not apart: {', '.join(expect.apart)}"),

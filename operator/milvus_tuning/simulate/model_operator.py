@@ -27,7 +27,7 @@ from milvus_tuning.decide.readback import integer
 from milvus_tuning.plan import Decision, History, Operation, Phase, Plan, Reason, Step, StepKind, Verdict
 from milvus_tuning.simulate.cluster import ModelCluster
 from milvus_tuning.simulate.scenario import Fault, FaultKind, Scenario
-from milvus_tuning.simulate.view import measure, take_snapshot, virtual_time
+from milvus_tuning.simulate.view import POLICY_UID, measure, take_snapshot, virtual_time
 from milvus_tuning.snapshot import Snapshot
 from milvus_tuning.status.plans import (
     ballot_from_api,
@@ -41,7 +41,6 @@ from milvus_tuning.status.records import operation_from_status
 
 MOVES_PER_PASS = 12
 FINISHED_KEPT = 20
-POLICY_UID = "model"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -245,6 +244,8 @@ def perform(cluster: ModelCluster, step: Step, *, undo: bool) -> str:
             return f"Milvus {'balances' if cluster.auto_balance else 'does not balance'}"
         case StepKind.MOVE_SEGMENTS:
             return _move(cluster, step, undo=undo)
+        case StepKind.SET_REPLICA_NUMBER:
+            return _copy(cluster, str(parameters.get("collection")), integer(parameters, "count"))
         case _:
             raise ValueError(f"the model cluster has no {step.kind}")
 
@@ -261,6 +262,13 @@ def _mark(cluster: ModelCluster, pod: str, cost: int | None) -> str:
     if node is not None:
         node.deletion_cost = cost
     return f"deletion cost {cost} on {pod}"
+
+
+def _copy(cluster: ModelCluster, collection: str, count: int | None) -> str:
+    if count is None:
+        raise ValueError("a number of replicas without a count")
+    cluster.set_replica_number(collection, count)
+    return f"{count} in-memory replicas of {collection} asked for"
 
 
 def _move(cluster: ModelCluster, step: Step, *, undo: bool) -> str:

@@ -15,7 +15,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
 from milvus_tuning.api import MilvusTuningSpec
-from milvus_tuning.plan import Reason, Verdict
+from milvus_tuning.plan import Reason, StepKind, Verdict
 
 GIB = 2**30
 
@@ -45,7 +45,7 @@ class ClusterModel(ScenarioModel):
     collections: tuple[ModelCollection, ...] = ()
     segment_rows: int = 100_000
     segment_mib: float = 64.0
-    replicas: int = 1
+    replicas: int = Field(default=1, description="In-memory replicas of each collection.")
     version: str = "2.3.5"
     grace_period_seconds: int = 1800
     start_seconds: float = Field(default=40.0, description="From the pod's creation until it serves.")
@@ -116,9 +116,14 @@ class Expectation(ScenarioModel):
     peak_count: int | None = None
     seen_reasons: tuple[Reason, ...] = ()
     forbidden_reasons: tuple[Reason, ...] = ()
+    calls: tuple[StepKind, ...] | None = Field(
+        default=None, description="What was called, in order, without what was taken back; the same in a row once."
+    )
     steady_tail_seconds: float = Field(default=600.0, description="No operation runs in the last so many seconds.")
     moved_segments: int | None = Field(default=None, description="Segments that are not where they were at the start.")
     apart: tuple[str, ...] = Field(default=(), description="Collections of one segment, on a node each.")
+    unmoved: tuple[str, ...] = Field(default=(), description="Collections that are where they were at the start.")
+    replicas: dict[str, int] = Field(default_factory=dict, description="In-memory replicas of collections at the end.")
     balances: bool = Field(default=True, description="Whether Milvus's balancer is on at the end.")
     together: tuple[str, ...] = Field(default=(), description="Collections of one segment, on one node.")
     most_imbalance_percent: float = Field(default=25.0, description="Rows on the fullest node above the mean.")

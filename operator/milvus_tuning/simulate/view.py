@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from milvus_tuning.api import MilvusTuningSpec, Verification
 from milvus_tuning.catalogue import normalised
+from milvus_tuning.decide.settings import PLACEMENT_KEY
 from milvus_tuning.plan import Measurement
 from milvus_tuning.simulate.cluster import ModelCluster, ModelNode
 from milvus_tuning.simulate.scenario import GIB, FaultKind, Scenario
@@ -17,6 +18,7 @@ from milvus_tuning.snapshot import (
     EtcdSetting,
     Freeze,
     FreezeReason,
+    OwnedKey,
     Problem,
     ProblemKind,
     QueryNode,
@@ -32,9 +34,11 @@ from milvus_tuning.snapshot import (
 START = datetime(2026, 1, 5, tzinfo=UTC)
 SCRAPE_AGE_SECONDS = 5.0
 COLLECTION_ID = 100
+POLICY_UID = "model"
 SHAPE = CollectionShape(dimension=128, vector_bytes=512, index_type="FLAT")
 _BASE_LATENCY_MILLISECONDS = 20.0
 _SEARCHES_PER_CORE_MINUTE = 600  # each costs a tenth of a core second
+_BALANCER = normalised(PLACEMENT_KEY)
 _NAMESPACE, _DEPLOYMENT = "model", "model-milvus-querynode"
 
 
@@ -58,6 +62,7 @@ def take_snapshot(cluster: ModelCluster, scenario: Scenario) -> Snapshot:
         traffic=_traffic(cluster, scenario),
         settings=_settings(cluster),
         settings_readable=not down,
+        owned_keys=_owned(cluster),
         etcd_root_path=None if down else "by-dev",
         freezes=_freezes(scenario, at),
         problems=_problems(scenario, at),
@@ -120,9 +125,13 @@ class _Samples:
 
 def _settings(cluster: ModelCluster) -> dict[str, EtcdSetting]:
     """What is stored in Milvus's etcd: autoBalance while it is held off."""
-    key = normalised("queryCoord.autoBalance")
-    held_off = EtcdSetting(key=key, value="false", spellings=(key,), revision=1, leased=True)
-    return {} if cluster.auto_balance else {key: held_off}
+    held_off = EtcdSetting(key=_BALANCER, value="false", spellings=(_BALANCER,), revision=1, leased=True)
+    return {} if cluster.auto_balance else {_BALANCER: held_off}
+
+
+def _owned(cluster: ModelCluster) -> dict[str, dict[str, OwnedKey]]:
+    """Whose key that is: nobody else writes it."""
+    return {} if cluster.auto_balance else {POLICY_UID: {PLACEMENT_KEY: OwnedKey(previous=None, written="false")}}
 
 
 def _collections(cluster: ModelCluster, scenario: Scenario) -> tuple[Collection, ...]:
@@ -145,29 +154,29 @@ def _collections(cluster: ModelCluster, scenario: Scenario) -> tuple[Collection,
 
 
 def _replicas(cluster: ModelCluster) -> tuple[Replica, ...]:
-    serving = [node for node in cluster.nodes if node.serves(cluster.now_seconds)]
+    serving = [node.number for node in cluster.nodes if node.serves(cluster.now_seconds)]
     replicas = []
-    for number in range(cluster.model.replicas):
-        ids = tuple(node.number for node in serving if node.replica == number)
-        for at in range(len(cluster.model.loaded)):
-            leaders = ((f"channel-{at}", ids[at % len(ids)]),) if ids else ()
-            key = number + 1 + 100 * at
-            replicas.append(Replica(replica_id=key, collection_id=COLLECTION_ID + at, node_ids=ids, leaders=leaders))
+    for copy in cluster.replicas:
+        ids, at = tuple(number for number in serving if number in copy.nodes), copy.collection
+        leaders = ((f"channel-{at}", ids[at % len(ids)]),) if ids else ()
+        replicas.append(Replica(replica_id=copy.key, collection_id=COLLECTION_ID + at, node_ids=ids, leaders=leaders))
     return tuple(replicas)
 
 
 def _segments(cluster: ModelCluster) -> tuple[Segment, ...]:
     """Segments that somebody serves; Milvus does not list the others."""
-    held = [[copy[segment] for copy in cluster.placement] for segment in range(cluster.model.segment_count)]
+    holders: dict[int, list[int]] = {}
+    for node in cluster.nodes:
+        for segment in cluster.segments_of(node):
+            holders.setdefault(segment, []).append(node.number)
     return tuple(
         Segment(
             segment_id=segment,
             collection_id=COLLECTION_ID + cluster.collection_of[segment],
             rows=cluster.model.segment_rows,
-            node_ids=tuple(holder for holder in holders if holder is not None),
+            node_ids=tuple(holders[segment]),
         )
-        for segment, holders in enumerate(held)
-        if any(holder is not None for holder in holders)
+        for segment in sorted(holders)
     )
 
 
