@@ -29,7 +29,8 @@ MEANINGS: Mapping[Reason, Meaning] = {
     ),
     Reason.STABILIZING: Meaning(
         "a signal has not lasted for its whole window",
-        "wait; the windows are `scaleOut` and `scaleIn`",
+        "wait; the windows are in `scaleOut`, `scaleIn`, `hotSegments.windowSeconds` and "
+        "`inMemoryReplicas.windowSeconds`",
     ),
     Reason.COOLDOWN: Meaning(
         "the last change was a short while ago",
