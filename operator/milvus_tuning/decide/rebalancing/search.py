@@ -55,10 +55,18 @@ def search(group: Group, allowance: Allowance, budget: Budget) -> list[tuple[int
         if budget.spent:
             break
     moves = _direct(group, moves, now.node)
-    aim = floor(group) * AIM
-    if _most(now) >= aim:
+    if not _is_done(now):
         return moves  # a second search, from another placement that is as good, could find more
-    return thrift(group, moves, allowance, budget, target=max(aim, float(now.loads.max())))
+    cheaper = thrift(group, moves, allowance, budget, target=max(floor(group) * AIM, float(now.loads.max())))
+    node = group.node.copy()
+    for segment, destination in cheaper:
+        node[segment] = destination
+    return cheaper if _is_done(group.moved(node)) else moves
+
+
+def _is_done(group: Group) -> bool:
+    """Whether a search gives up at once, since no plan could be worth it."""
+    return _most(group) < floor(group) * AIM
 
 
 def _most(group: Group) -> float:
@@ -77,7 +85,7 @@ class _Search:
 
     def best(self) -> Found | None:
         """The best plan that is worth it."""
-        if self._most < self._aim or self._allowance.total < 1 or not self._group.movable.any():
+        if _is_done(self._group) or self._allowance.total < 1 or not self._group.movable.any():
             return None
         limited = self._allowance.total < UNLIMITED or int(self._allowance.per_node.min()) < UNLIMITED
         self._prices = (Price.BYTES, Price.MOVES) if limited else (Price.BYTES,)
