@@ -71,6 +71,7 @@ BUSY = Measurement(
     slow_searches_per_million=20_000,
     slow_bound_milliseconds=128,
     skew_percent=4,
+    cpu_millicores_per_node=89,
     node_count=2,
 )
 UNMEASURED = Measurement(ended_at=NOW, window_seconds=180, node_count=2)
@@ -198,7 +199,7 @@ WITHOUT_PROXIES = replace(
     slow_searches_per_million=None,
     slow_bound_milliseconds=None,
 )
-WITHOUT_NODES = replace(BUSY, queue_microseconds=None, skew_percent=None)
+WITHOUT_NODES = replace(BUSY, queue_microseconds=None, skew_percent=None, cpu_millicores_per_node=None)
 
 
 @pytest.mark.parametrize(
@@ -208,7 +209,9 @@ WITHOUT_NODES = replace(BUSY, queue_microseconds=None, skew_percent=None)
         pytest.param(_gone("proxy_age"), WITHOUT_PROXIES, id="a proxy that is not scraped"),
         pytest.param(_old("node_age"), WITHOUT_NODES, id="a QueryNode scraped too long ago"),
         pytest.param(_gone("node_age"), WITHOUT_NODES, id="a QueryNode that is not scraped"),
-        pytest.param(_gone("cpu"), replace(BUSY, skew_percent=None), id="no CPU of one QueryNode"),
+        pytest.param(
+            _gone("cpu"), replace(BUSY, skew_percent=None, cpu_millicores_per_node=None), id="no CPU of one QueryNode"
+        ),
         pytest.param(_gone("queue_latency"), replace(BUSY, queue_microseconds=4096), id="one QueryNode did not search"),
         pytest.param(
             _not_a_number,
@@ -237,7 +240,9 @@ def test_a_scrape_sixty_seconds_old_still_counts() -> None:
 
 def test_without_traffic_the_number_of_searches_is_zero_and_latencies_are_none() -> None:
     idle = World(prometheus=recorded("prometheus_idle.json"))
-    expected = replace(UNMEASURED, searches_per_minute=0, searches_per_minute_per_node=0, skew_percent=17)
+    expected = replace(
+        UNMEASURED, searches_per_minute=0, searches_per_minute_per_node=0, skew_percent=17, cpu_millicores_per_node=15
+    )
     assert measure(idle) == expected
 
 

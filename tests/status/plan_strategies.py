@@ -54,6 +54,7 @@ MEASUREMENTS = st.builds(
     slow_searches_per_million=MAYBE_COUNTS,
     slow_bound_milliseconds=MAYBE_COUNTS,
     skew_percent=MAYBE_PERCENTS,
+    cpu_millicores_per_node=MAYBE_COUNTS,
     node_count=MAYBE_COUNTS,
 )
 PREDICTIONS = st.builds(
@@ -70,6 +71,7 @@ PREDICTIONS = st.builds(
     p99_milliseconds_before=MAYBE_PERCENTS,
     p99_milliseconds_after=MAYBE_PERCENTS,
     memory_headroom_percent=MAYBE_PERCENTS,
+    heat_share_percent=MAYBE_PERCENTS,
 )
 CHANGES = st.builds(
     Change,
@@ -131,4 +133,5 @@ def operations(draw: st.DrawFn, change: Change, name: str) -> Operation:
         finished_at=draw(st.none() | MOMENTS),
         outcome=draw(st.none() | st.sampled_from(Reason)),
         outcome_message=draw(WORDS),
+        gain_percent=draw(MAYBE_COUNTS),
     )

@@ -48,6 +48,7 @@ OPERATIONS = st.builds(
     verdict=st.none() | st.sampled_from(Verdict),
     verdict_message=WORDS,
     intent_digest=st.none() | WORDS,
+    gain_percent=st.none() | st.integers(0, 2**31),
 )
 
 

@@ -51,6 +51,9 @@ class PredictedEffect(ApiModel):
     p99_milliseconds_before: int | None = Field(default=None, description="P99 of searches now.")
     p99_milliseconds_after: int | None = Field(default=None, description="P99 of searches afterwards.")
     memory_headroom_percent: int | None = Field(default=None, description="Of the fullest QueryNode, afterwards.")
+    heat_share_percent: int | None = Field(
+        default=None, description="Of all heat, what the collection makes whose in-memory replicas change."
+    )
 
 
 class PlanRisk(ApiModel):
@@ -119,6 +122,7 @@ class MeasuredEffect(ApiModel):
     slow_searches_per_million: Count | None = None
     slow_bound_milliseconds: Count | None = Field(default=None, description="Slower than this counts as slow.")
     skew_percent: int | None = None
+    cpu_millicores_per_node: Count | None = Field(default=None, description="Mean over the QueryNodes.")
     node_count: int | None = None
 
 
@@ -158,6 +162,10 @@ class MilvusTuningPlanStatus(ApiModel):
     measured: Measured | None = None
     verdict: PlanVerdict | None = None
     verdict_message: Text | None = None
+    gain_percent: Count | None = Field(
+        default=None,
+        description="What the collection carries with the other number of replicas, of what it did before.",
+    )
     finished_at: Timestamp | None = None
     conditions: list[Condition] | None = Field(
         default=None, max_length=8, json_schema_extra={"x-list-map-keys": ["type"]}

@@ -171,6 +171,10 @@ class OperationStatus(ApiModel):
     verdict_message: Text | None = None
     measured_before: Text | None = None
     measured_after: Text | None = None
+    gain_percent: int | None = Field(
+        default=None,
+        description="What the collection carries with the other number of replicas, of what it did before.",
+    )
 
 
 class LastPlan(ApiModel):

@@ -26,6 +26,7 @@ from milvus_tuning.decide.moving import is_move
 from milvus_tuning.decide.operation import Call, begin, call_failed, call_succeeded, cancel, next_move, roll_back
 from milvus_tuning.decide.placement_seen import moved_back
 from milvus_tuning.decide.proposal import same_change, staleness
+from milvus_tuning.decide.replica_gain import gain_of
 from milvus_tuning.decide.throttle import searches_suffer
 from milvus_tuning.decide.verdict import judge
 from milvus_tuning.plan import (
@@ -259,6 +260,8 @@ def _verify(plan: Plan, sight: Sight) -> Turn:
         expected_latency_percent=_expected_latency_percent(plan),
         has_objective=objectives is not None and objectives.search_latency_p99_milliseconds is not None,
     )
+    gain = gain_of(plan, judgement.verdict)
+    plan = _with(plan, operation=replace(operation_of(plan), gain_percent=gain))
     if judgement.verdict is not Verdict.ROLLED_BACK:
         told = "; ".join(filter(None, (judgement.message, _moved_back(plan, sight.snapshot))))
         return Turn(plan=_ended(plan, sight.now, judgement.verdict, told))

@@ -113,6 +113,7 @@ def _of_placement(
         p99_milliseconds_after=_p99_after(
             p99, _ratio(outlook.busiest_percent_before), _ratio(outlook.busiest_percent_after)
         ),
+        heat_share_percent=outlook.heat_share_percent,
     )
 
 

@@ -16,6 +16,9 @@ What was measured corrects the default. Each change of the number that was measu
 mean over them, with the default counted three times, gives g. So one lucky measurement does not turn the model over:
 after a single second replica that doubled the capacity (power 1.0) g is 2 ** ((3 x 0.766 + 1.0) / 4) = 1.77. A power
 counts as 0 at least (a copy more carries no less) and as 1 at most (n copies carry no more than n times as much).
+
+A plan says something only where its verdict does: Kept or RolledBack, not Inconclusive, and with as many QueryNodes
+after it as before.
 """
 
 from __future__ import annotations
@@ -25,11 +28,12 @@ from collections.abc import Sequence
 from typing import Final
 
 from milvus_tuning.decide.readback import integer
-from milvus_tuning.plan import Operation, StepKind
+from milvus_tuning.plan import Measurement, Operation, Plan, StepKind, Verdict
 
 GAIN_OF_SECOND: Final = 1.7  # the stated figure for two replicas
 PRIOR_WEIGHT: Final = 3.0  # measurements that it takes to weigh as much as the default
 LEAST_SHARE_RATIO: Final = 0.2  # below it what a collection gains drowns in what the others do
+_TELLING: Final = frozenset({Verdict.KEPT, Verdict.ROLLED_BACK})
 
 
 def capacity_ratio(replicas: int, gain_of_second: float = GAIN_OF_SECOND) -> float:
@@ -55,7 +59,8 @@ def measured_gain_percent(
 ) -> int | None:
     """What the collection can carry after the change, in percent of before; None where that cannot be told.
 
-    searches and computation are (before, after): searches per minute of the cluster, and the mean over its QueryNodes.
+    searches and computation are (before, after): searches per minute of the cluster, and the mean over its QueryNodes,
+    in any unit.
     Searches per computation is what the whole cluster gained; the part of the others is taken out by the share.
 
     Example: 600 searches at 75 % before, 660 at 55 % after: 1.5 times as much per computation. With a share of 80 %:
@@ -66,6 +71,27 @@ def measured_gain_percent(
     whole = (searches[1] / computation[1]) / (searches[0] / computation[0])
     own = 1 / whole - (1 - share_ratio)
     return round(100 * share_ratio / own) if own > 0 else None
+
+
+def gain_of(plan: Plan, verdict: Verdict) -> int | None:
+    """`measured_gain_percent` of a plan that was judged; None where it changed no replicas, or that cannot be told."""
+    before, after = plan.course.before, plan.course.after
+    share = plan.change.prediction.heat_share_percent
+    if verdict not in _TELLING or before is None or after is None or share is None:
+        return None
+    if not any(step.kind is StepKind.SET_REPLICA_NUMBER for step in plan.change.steps):
+        return None
+    if before.node_count is None or before.node_count != after.node_count:
+        return None
+    former, latter = _searches_and_cpu(before), _searches_and_cpu(after)
+    return measured_gain_percent(
+        searches=(former[0], latter[0]), computation=(former[1], latter[1]), share_ratio=share / 100
+    )
+
+
+def _searches_and_cpu(measured: Measurement) -> tuple[int, int]:
+    """Both as they are; 0, from which nothing is told, where they were not measured."""
+    return measured.searches_per_minute or 0, measured.cpu_millicores_per_node or 0
 
 
 def _power(operation: Operation) -> float | None:

@@ -319,13 +319,14 @@ def _outlook(case: Case, change: ReplicaChange) -> Outlook:
     busiest, factor = case.load.signal.computation_ratio, case.load_factor(change)
     loaded = change.after > change.before
     sealed, _ = segments_of(case.snapshot, change.collection.collection_id)
-    copy = copy_bytes(case, change.collection)
+    copy, hot = copy_bytes(case, change.collection), case.heat_of(change.collection.collection_id)
     return Outlook(
         moved_segments=len(sealed) if loaded else 0,
         moved_rows=sum(segment.rows for segment in sealed.values()) if loaded else 0,
         moved_bytes=round(copy) if loaded and copy is not None else None,
         busiest_percent_before=None if busiest is None else round(busiest * 100),
         busiest_percent_after=None if busiest is None else round(busiest * factor * 100),
+        heat_share_percent=round(hot.share_ratio * 100) if hot else None,
     )
 
 

@@ -2,6 +2,7 @@
 
     slow share = 1 - searches within the bound / all searches        both as rates over the window
     skew       = CPU of the busiest QueryNode / mean CPU - 1
+    CPU        = the mean over the QueryNodes
 
 Each rate is taken over the verification window itself, so one reading tells all and nothing is kept between passes:
 after a restart the same question has the same answer. With buckets at 64 and 128 ms and 12 of 1000 searches above
@@ -84,11 +85,13 @@ def measure_effect(
     label = selectors.pod_label
     seen = results if _fresh(by_pod(first, queries.PROXY_AGE, label), target.proxy_pods) else {}
     nodes_seen = results if _fresh(by_pod(first, queries.NODE_AGE, label), question.pods) else {}
+    cores = by_pod(nodes_seen, queries.CPU, label)
     return replace(
         _of_traffic(seen, question),
         window_seconds=window,
         queue_microseconds=_queue_microseconds(by_pod(nodes_seen, queries.QUEUE_LATENCY, label), question.pods),
-        skew_percent=_skew_percent(by_pod(nodes_seen, queries.CPU, label), question.pods),
+        skew_percent=_skew_percent(cores, question.pods),
+        cpu_millicores_per_node=_scaled(_mean(cores, question.pods), 1000),
     )
 
 
@@ -176,11 +179,15 @@ def _per_million(part: float | None, whole: float | None) -> int | None:
 
 def _skew_percent(cores: Mapping[str, float], pods: Sequence[str]) -> int | None:
     """How far the busiest is above the mean; only where each of them is measured."""
+    mean = _mean(cores, pods)
+    return round((max(cores[pod] for pod in pods) / mean - 1) * 100) if mean else None
+
+
+def _mean(cores: Mapping[str, float], pods: Sequence[str]) -> float | None:
+    """Of what the pods use; only where each of them is measured."""
     if not pods or any(pod not in cores for pod in pods):
         return None
-    used = [cores[pod] for pod in pods]
-    mean = sum(used) / len(used)
-    return round((max(used) / mean - 1) * 100) if mean > 0 else None
+    return sum(cores[pod] for pod in pods) / len(pods)
 
 
 def _scaled(value: float | None, factor: float) -> int | None:

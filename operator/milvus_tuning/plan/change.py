@@ -67,6 +67,7 @@ class Measurement:
 
     slow_searches_per_million: searches slower than the objective (or, without one, than the bound of the histogram
     bucket next above the mean before the change); it tells 15 % apart, which a quantile over powers of two cannot.
+    cpu_millicores_per_node: the mean over the QueryNodes, a thousand for a core.
     """
 
     ended_at: datetime
@@ -80,6 +81,7 @@ class Measurement:
     slow_searches_per_million: int | None = None
     slow_bound_milliseconds: int | None = None
     skew_percent: int | None = None
+    cpu_millicores_per_node: int | None = None
     node_count: int | None = None
 
 
@@ -99,6 +101,7 @@ class Prediction:
     p99_milliseconds_before: int | None = None
     p99_milliseconds_after: int | None = None
     memory_headroom_percent: int | None = None  # of the fullest node, after the change
+    heat_share_percent: int | None = None  # of the collection whose in-memory replicas change, of all heat
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

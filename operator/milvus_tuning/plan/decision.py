@@ -34,6 +34,7 @@ class Outlook:
     busiest_percent_after: int | None = None
     skew_percent_before: int | None = None
     skew_percent_after: int | None = None
+    heat_share_percent: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

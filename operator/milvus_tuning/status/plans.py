@@ -136,6 +136,7 @@ def course_to_status(
         measured=_measured(course),
         verdict=PlanVerdict(course.verdict.value) if course.verdict else None,
         verdict_message=course.verdict_message[:TEXT_LENGTH] or None,
+        gain_percent=operation.gain_percent if operation else None,
         finished_at=time_or_none(course.finished_at),
         conditions=conditions.merge_conditions(
             known, _conditions(course), now_text=format_time(now), generation=generation
@@ -259,6 +260,7 @@ def _operation(status: MilvusTuningPlanStatus, change: Change, name: str) -> Ope
         finished_at=parse_time_or_none(status.steps_finished_at),
         outcome=Reason(status.outcome) if status.outcome else None,
         outcome_message=status.outcome_message or "",
+        gain_percent=status.gain_percent,
     )
 
 

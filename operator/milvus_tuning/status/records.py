@@ -64,6 +64,7 @@ def operation_to_status(operation: Operation) -> OperationStatus:
         verdict=operation.verdict,
         verdict_message=operation.verdict_message[:TEXT_LENGTH] or None,
         intent_digest=operation.intent_digest,
+        gain_percent=operation.gain_percent,
     )
 
 
@@ -81,6 +82,7 @@ def operation_from_status(stored: OperationStatus) -> Operation:
         verdict=Verdict(stored.verdict) if stored.verdict else None,
         verdict_message=stored.verdict_message or "",
         intent_digest=stored.intent_digest,
+        gain_percent=stored.gain_percent,
     )
 
 
