@@ -28,6 +28,7 @@ REMEDIES = frozenset(
         Reason.NO_BETTER_PLACEMENT,
         Reason.NO_NEUTRAL_SWAP,
         Reason.MOVES_UNDONE,
+        Reason.ROLLED_BACK,
         Reason.HEAT_UNKNOWN,
         Reason.MANUAL_ACTION_REQUIRED,
         Reason.SCALE_OUT_COMPUTATION,

@@ -160,7 +160,8 @@ MEANINGS: Mapping[Reason, Meaning] = {
     ),
     Reason.MOVES_UNDONE: Meaning(
         "segments that were moved last are not where they were put: Milvus's balancer or compaction moved "
-        "them; for an hour nothing is moved",
+        "them; for an hour nothing is moved. Of what was turned down: Milvus's balancer moves the collection to "
+        "and fro",
         "wait, or `placementOwner: Operator`",
     ),
     Reason.MANUAL_ACTION_REQUIRED: Meaning(
@@ -264,7 +265,8 @@ MEANINGS: Mapping[Reason, Meaning] = {
         "nothing",
     ),
     Reason.ROLLED_BACK: Meaning(
-        "the searches fared worse than `spec.verification` tolerates, and what was done was taken back",
+        "the searches fared worse than `spec.verification` tolerates, and what was done was taken back. As a "
+        "decision: moves of segments were, so for an hour nothing is moved",
         "`milvus-tuning explain NAME --plan PLAN` has the numbers",
     ),
     Reason.HANDED_BACK: Meaning(

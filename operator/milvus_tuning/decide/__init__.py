@@ -65,7 +65,7 @@ def decide(
         decision = (
             size
             if heat is None
-            else choose_one(size, spec=spec, snapshot=snapshot, heat=heat, history=history, now=now)
+            else choose_one(size, spec=spec, snapshot=snapshot, heat=heat, history=history, now=now, moves=moves)
         )
     paused = why_paused or ("spec.paused is true" if spec.paused else None)
     return _permitted(hold_while_failing(decision, snapshot.traffic), spec, paused, read_only=read_only)

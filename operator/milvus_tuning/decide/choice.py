@@ -30,6 +30,7 @@ from milvus_tuning.decide.remedies import Remedy, RemedyKind, as_rejections, reb
 from milvus_tuning.decide.replica_gain import learned_gain
 from milvus_tuning.decide.replica_number import before_size, decide_replicas
 from milvus_tuning.plan import Decision, History, Reason, Rejection
+from milvus_tuning.plan.moves import PlacementMoves
 from milvus_tuning.snapshot import Snapshot
 
 MOST_REJECTED = 20  # as many as status has room for
@@ -57,10 +58,17 @@ class _Answers:
 
 
 def choose_one(
-    size: Decision, *, spec: MilvusTuningSpec, snapshot: Snapshot, heat: HeatMap, history: History, now: datetime
+    size: Decision,
+    *,
+    spec: MilvusTuningSpec,
+    snapshot: Snapshot,
+    heat: HeatMap,
+    history: History,
+    now: datetime,
+    moves: PlacementMoves | None = None,
 ) -> Decision:
-    """The one thing to do, given the decision on the number of QueryNodes."""
-    places = decide_placement(spec, snapshot, heat, history, now)
+    """The one thing to do, given the decision on the number of QueryNodes; moves is what Milvus's balancer does."""
+    places = decide_placement(spec, snapshot, heat, history, now, moves=moves)
     replicas = decide_replicas(spec, snapshot, heat, history, now, rebalance=rebalance_of(places))
     answers = _Answers(size=size, places=places, replicas=replicas)
     chosen = _acting(answers, spec) or _speaking(answers)

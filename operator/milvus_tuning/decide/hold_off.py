@@ -1,7 +1,8 @@
 """A change that was turned down, or taken back, is not proposed again at once.
 
-A rejected or cancelled plan speaks until it would have expired, a rolled back one for an hour (settings: a day, see
-settings.py), and only while the policy asks for the same: another spec is another question.
+A rejected plan speaks until it would have expired, a rolled back one for an hour (settings: a day, see settings.py), a
+cancelled one for whichever is longer: it may have run past its expiry when it was called off. All of it only while the
+policy asks for the same: another spec is another question.
 """
 
 from __future__ import annotations
@@ -14,8 +15,7 @@ from milvus_tuning.api import MilvusTuningSpec
 from milvus_tuning.decide.proposal import intent_digest, same_change
 from milvus_tuning.plan import Decision, Plan, Reason, Rejection, Verdict
 
-ROLLED_BACK_REST = timedelta(hours=1)
-_TURNED_DOWN = frozenset({Verdict.REJECTED, Verdict.CANCELLED})
+TAKEN_BACK_REST = timedelta(hours=1)
 
 
 def without_turned_down(decision: Decision, spec: MilvusTuningSpec, plans: Sequence[Plan], now: datetime) -> Decision:
@@ -32,12 +32,17 @@ def without_turned_down(decision: Decision, spec: MilvusTuningSpec, plans: Seque
 
 
 def _silent_until(plan: Plan) -> datetime | None:
-    course = plan.course
-    if course.verdict in _TURNED_DOWN:
-        return plan.change.expires_at
-    if course.verdict is Verdict.ROLLED_BACK and course.finished_at is not None:
-        return course.finished_at + ROLLED_BACK_REST
-    return None
+    course, expiry = plan.course, plan.change.expires_at
+    rested = course.finished_at + TAKEN_BACK_REST if course.finished_at is not None else None
+    match course.verdict:
+        case Verdict.REJECTED:
+            return expiry
+        case Verdict.CANCELLED:
+            return max(expiry, rested) if rested is not None else expiry
+        case Verdict.ROLLED_BACK:
+            return rested
+        case _:
+            return None
 
 
 def _withheld(decision: Decision, plan: Plan, until: datetime) -> Decision:

@@ -9,6 +9,7 @@ In this order, and the first that applies is the answer:
     not skewed                     busiest at most nodeImbalancePercent above the mean, or at most 20 % busy
     not for the whole window       Stabilizing
     the rest after a change        CooldownActive
+    what was moved did harm        RolledBack, for an hour
     what was moved did not stay    MovesUndone, for an hour, while Milvus's balancer is on
     no better placement            or none that Milvus's balancer would leave alone
     moves                          HotNode, with steps in mode Act
@@ -16,6 +17,9 @@ In this order, and the first that applies is the answer:
 While Milvus's balancer is on, only row-neutral swaps are planned, and it is held off while they are made: half a swap
 is not neutral. Where it is off (by placementOwner Operator, or autoBalance false in etcd by somebody's hand) each move
 that helps is free.
+
+Collections that Milvus's balancer moves to and fro (`ping_pong`) stay out of it while that is on: their segments would
+not stay where they are put, and moves of ours would be more of the same.
 
 Example: qn-1 at 90 %, qn-2 and qn-3 at 30 %: the mean is 50 %, qn-1 80 % above it, 20 % allowed. After 120 s of that
 two hot segments change places with cold ones of as many rows, and 50 % are expected of each.
@@ -27,8 +31,8 @@ Afterwards it is one as the others, so that what is filled by rows and what is m
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from milvus_tuning.api import HotSegments, HotSegmentsMode, MilvusTuningSpec
@@ -36,7 +40,7 @@ from milvus_tuning.decide.context import imbalance_percent, load_guard_ratio
 from milvus_tuning.decide.gates import closed_gate
 from milvus_tuning.decide.heat.model import HeatMap
 from milvus_tuning.decide.load import ClusterLoad, cluster_load, skew_ratio
-from milvus_tuning.decide.move_history import UNDONE_COUNTS, failed, last_moves, most_moves, undone
+from milvus_tuning.decide.move_history import called_off, failed, fills, last_moves, most_moves, taken_back, undone
 from milvus_tuning.decide.new_nodes import fill, new_nodes
 from milvus_tuning.decide.placement_owner import Balancer, milvus_balancer, operator_places
 from milvus_tuning.decide.placement_plan import (
@@ -48,13 +52,23 @@ from milvus_tuning.decide.placement_plan import (
     mean,
     neutral_placement,
 )
-from milvus_tuning.decide.placement_words import effect_in_words, fill_in_words, hottest_collections, refusals
+from milvus_tuning.decide.placement_words import (
+    effect_in_words,
+    fill_in_words,
+    harm_in_words,
+    hottest_collections,
+    left_alone,
+    refusals,
+    undone_in_words,
+)
 from milvus_tuning.decide.planner_input import Facts, filling, planner_input
+from milvus_tuning.decide.proposal import intent_digest
 from milvus_tuning.decide.rebalancing import Cluster
 from milvus_tuning.decide.windows import held, with_current
 from milvus_tuning.decide.words import listed, percent, seconds
 from milvus_tuning.errors import ConfigError
-from milvus_tuning.plan import Decision, History, Reason, Rejection, Signal
+from milvus_tuning.plan import Decision, History, Operation, Reason, Rejection, Signal
+from milvus_tuning.plan.moves import CollectionMoves, PlacementMoves
 from milvus_tuning.snapshot import Snapshot
 
 BUSY_RATIO = 0.20  # below it nobody waits for the busiest node, however idle the others are
@@ -72,6 +86,7 @@ class _Case:
     history: History
     load: ClusterLoad
     balancer: Balancer
+    swinging: tuple[CollectionMoves, ...]
     now: datetime
 
     @property
@@ -86,12 +101,13 @@ class _Case:
 
     def cluster(self, around: int) -> Cluster:
         """What the planner is told of the nodes that exchange segments with this one."""
+        declared = {f"{one.database}.{one.name}" for one in self.rules.exclude_collections or ()}
         facts = Facts(
             snapshot=self.snapshot,
             heat=self.heat,
             load=self.load,
             ceiling_ratio=load_guard_ratio(self.spec, self.snapshot),
-            excluded=frozenset(f"{one.database}.{one.name}" for one in self.rules.exclude_collections or ()),
+            excluded=frozenset(declared | {one.full_name for one in self.swinging}),
         )
         return planner_input(facts, around=around, max_moves=self.most_moves)
 
@@ -111,15 +127,25 @@ class _Case:
 
 
 def decide_placement(
-    spec: MilvusTuningSpec, snapshot: Snapshot, heat: HeatMap, history: History, now: datetime
+    spec: MilvusTuningSpec,
+    snapshot: Snapshot,
+    heat: HeatMap,
+    history: History,
+    now: datetime,
+    *,
+    moves: PlacementMoves | None = None,
 ) -> Decision | None:
-    """Which segments are moved now, and why, or why none are; None where hotSegments is not declared or Off."""
+    """Which segments are moved now, and why, or why none are; None where hotSegments is not declared or Off.
+
+    moves is what Milvus's balancer does; None: it is not watched.
+    """
     rules = spec.load_balancing.hot_segments if spec.load_balancing else None
     if rules is None or rules.mode is HotSegmentsMode.OFF:
         return None
     closed = closed_gate(spec, snapshot)
     if closed is not None:
         return closed
+    balancer = milvus_balancer(spec, snapshot)
     case = _Case(
         spec=spec,
         rules=rules,
@@ -127,11 +153,12 @@ def decide_placement(
         heat=heat,
         history=history,
         load=cluster_load(snapshot, now),
-        balancer=milvus_balancer(spec, snapshot),
+        balancer=balancer,
+        swinging=moves.ping_pong if moves and not balancer.off else (),
         now=now,
     )
     try:
-        return _unknown(case) or _filled(case) or _calm(case) or _resting(case) or _not_kept(case) or _cured(case)
+        return _unknown(case) or _filled(case) or _calm(case) or _resting(case) or _not_again(case) or _cured(case)
     except ConfigError as contradiction:
         return _quiet(case, Reason.HEAT_UNKNOWN, f"the placement contradicts itself: {contradiction}")
 
@@ -172,13 +199,14 @@ def _filled(case: _Case) -> Decision | None:
         moves = fill(cluster, weighed, most=case.most_moves)
         if moves:
             placement = filled_placement(cluster, moves, case.members)
-            return _rest_after_failure(case) or _moving(case, Reason.NEW_NODE, fill_in_words(one), placement)
+            held = _rest_after_failure(case) or _harmed(case, fills(case.history.operations))
+            return held or _moving(case, Reason.NEW_NODE, fill_in_words(one), placement)
     return None
 
 
 def _rest_after_failure(case: _Case) -> Decision | None:
     last = last_moves(case.history.operations)
-    return _resting(case) if last is not None and failed(last) else None
+    return _resting(case) if last is not None and (failed(last) or called_off(last)) else None
 
 
 def _calm(case: _Case) -> Decision | None:
@@ -206,24 +234,31 @@ def _resting(case: _Case) -> Decision | None:
     )
 
 
+def _not_again(case: _Case) -> Decision | None:
+    """What the last moves teach."""
+    return _harmed(case, case.history.operations) or _not_kept(case)
+
+
+def _harmed(case: _Case, operations: Sequence[Operation]) -> Decision | None:
+    """What was moved a while ago slowed searches down, and what is moved next would do the same."""
+    found = taken_back(operations, intent_digest(case.spec), case.now)
+    if found is None:
+        return None
+    return _quiet(case, Reason.ROLLED_BACK, f"{case.skew_in_words}; {harm_in_words(found)}")
+
+
 def _not_kept(case: _Case) -> Decision | None:
     """What was moved last did not stay, and what is moved next would go the same way."""
     found = None if case.balancer.off else undone(case.history.operations, case.snapshot, case.now)
-    if found is None or found.operation.finished_at is None:
-        return None
-    back, gone = listed(map(str, found.elsewhere)), listed(map(str, found.gone))
-    who = [f"Milvus's balancer moved {back}"] if back else []
-    who += [f"compaction made other segments of {gone}"] if gone else []
-    return _quiet(
-        case,
-        Reason.MOVES_UNDONE,
-        f"of {found.moved} segments that the last plan moved, {len(found.elsewhere) + len(found.gone)} are not where "
-        f"it put them: {' and '.join(who)}. Nothing is moved until "
-        f"{found.operation.finished_at + UNDONE_COUNTS:%Y-%m-%dT%H:%M:%SZ}; with placementOwner Operator moves stay",
-    )
+    return None if found is None else _quiet(case, Reason.MOVES_UNDONE, undone_in_words(found))
 
 
 def _cured(case: _Case) -> Decision:
+    found = _cure(case)
+    return replace(found, rejected=(*found.rejected, *left_alone(case.swinging)))
+
+
+def _cure(case: _Case) -> Decision:
     hot = case.load.busiest()
     hot_id = next((node.node_id for node in case.snapshot.members if hot and node.pod == hot.pod), None)
     if hot_id is None:

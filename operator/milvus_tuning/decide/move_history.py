@@ -3,13 +3,17 @@
 How many: at most 4 at first, more after each plan that was kept, half after one that did harm or did not go through.
 It follows from the history alone, so a restart of the operator changes nothing.
 
-    start min(4, maxMovesPerPlan); Kept +1 (in pairs +2); RolledBack or not Completed: half, at least 2
+    start min(4, maxMovesPerPlan); Kept +1 (in pairs +2); RolledBack or not gone through: half, at least 2
 
-With maxMovesPerPlan 8: 4, Kept 5, Kept 6, RolledBack 3, Kept 4. In pairs 4, 6, 8, 4, 6.
+With maxMovesPerPlan 8: 4, Kept 5, Kept 6, RolledBack 3, Kept 4. In pairs 4, 6, 8, 4, 6. A plan that a person called off
+says nothing about how many are too many.
 
 Whether they stayed: half of the segments or more of the last plan are not where it put them. Then Milvus's balancer
 undid it (it evens out rows), or compaction made new segments of them, which Milvus places anew. Whatever is moved next
 would go the same way, so nothing is moved for an hour. A destination that is gone says nothing.
+
+Whether they did harm: moves that were taken back because searches fared worse would do the same harm again, whichever
+segments they were. So nothing is moved for an hour either, while the policy asks for the same.
 """
 
 from __future__ import annotations
@@ -19,14 +23,17 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from milvus_tuning.decide.readback import find_pod
+from milvus_tuning.decide.rollbacks import ended_at
 from milvus_tuning.plan import Operation, Reason, Step, StepKind, StepState, Verdict
 from milvus_tuning.snapshot import Snapshot
 
 FIRST_MOVES = 4
 LEAST_MOVES = 2
 UNDONE_COUNTS = timedelta(hours=1)
+TAKEN_BACK_COUNTS = timedelta(hours=1)
 UNDONE_SHARE = 0.5  # a few of them may have been compacted; that says nothing about the rest
 _STAYED = frozenset({Verdict.KEPT, Verdict.INCONCLUSIVE})
+_NOT_FAILED = frozenset({None, Reason.COMPLETED, Reason.CANCELLED})  # None: it still runs
 _MOVED = frozenset({StepState.APPLIED, StepState.DONE})
 
 
@@ -56,8 +63,13 @@ def moves_segments(operation: Operation) -> bool:
 
 
 def failed(operation: Operation) -> bool:
-    """Whether it was taken back or did not go through; one that still runs did not fail."""
-    return operation.verdict is Verdict.ROLLED_BACK or operation.outcome not in {None, Reason.COMPLETED}
+    """Whether it did harm or did not go through; one that still runs, or was called off, did not fail."""
+    return operation.verdict is Verdict.ROLLED_BACK or operation.outcome not in _NOT_FAILED
+
+
+def called_off(operation: Operation) -> bool:
+    """Whether a person ended it."""
+    return operation.outcome is Reason.CANCELLED
 
 
 def last_moves(operations: Sequence[Operation]) -> Operation | None:
@@ -79,6 +91,24 @@ def undone(operations: Sequence[Operation], snapshot: Snapshot, now: datetime) -
     if not placed or len(gone) + len(elsewhere) < UNDONE_SHARE * len(placed):
         return None
     return Undone(operation=last, moved=len(placed), elsewhere=tuple(elsewhere), gone=tuple(gone))
+
+
+def fills(operations: Sequence[Operation]) -> tuple[Operation, ...]:
+    """Those that filled a new QueryNode: what other moves did says nothing about one that serves nothing."""
+    return tuple(one for one in operations if one.reason is Reason.NEW_NODE)
+
+
+def taken_back(operations: Sequence[Operation], intent_digest: str, now: datetime) -> Operation | None:
+    """The newest moves that were rolled back within the last hour under these parts of the spec, or None."""
+    harmful = (
+        one
+        for one in operations
+        if moves_segments(one)
+        and one.verdict is Verdict.ROLLED_BACK
+        and one.intent_digest == intent_digest
+        and now - ended_at(one) < TAKEN_BACK_COUNTS
+    )
+    return max(harmful, key=ended_at, default=None)
 
 
 def segments_of(step: Step) -> tuple[int, ...]:

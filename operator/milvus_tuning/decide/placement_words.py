@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from types import MappingProxyType
 
 from milvus_tuning.decide.heat.model import HeatMap
+from milvus_tuning.decide.move_history import TAKEN_BACK_COUNTS, UNDONE_COUNTS, Undone
 from milvus_tuning.decide.new_nodes import NewNode
 from milvus_tuning.decide.placement_plan import Placement, busiest
 from milvus_tuning.decide.rebalancing import Refusal
 from milvus_tuning.decide.rebalancing import Rejection as PlannerRejection
+from milvus_tuning.decide.rollbacks import ended_at
 from milvus_tuning.decide.words import listed, percent, size
-from milvus_tuning.plan import Reason, Rejection
+from milvus_tuning.plan import Operation, Reason, Rejection
+from milvus_tuning.plan.moves import CollectionMoves, moves_in_words
 from milvus_tuning.snapshot import Snapshot
 
 MOST_REJECTIONS = 5
@@ -48,6 +52,18 @@ def refusals(placement: Placement, snapshot: Snapshot) -> tuple[Rejection, ...]:
     return tuple(_refusal(one, pods) for one in placement.rejected[:MOST_REJECTIONS])
 
 
+def left_alone(swinging: Sequence[CollectionMoves]) -> tuple[Rejection, ...]:
+    """The collections that Milvus's balancer moves to and fro: none of their segments is moved."""
+    return tuple(
+        Rejection(
+            alternative=f"move segments of {one.full_name}",
+            reason=Reason.MOVES_UNDONE,
+            message=f"Milvus's balancer moves them to and fro: {moves_in_words([one])}",
+        )
+        for one in swinging[:MOST_REJECTIONS]
+    )
+
+
 def hottest_collections(heat: HeatMap, snapshot: Snapshot, node_id: int) -> str:
     """The collections with most heat on a node and their shares of its segments' heat: "default.products 81 %"."""
     cores: defaultdict[int, list[float]] = defaultdict(list)
@@ -75,6 +91,32 @@ def _refusal(one: PlannerRejection, pods: Mapping[int | None, str]) -> Rejection
 def fill_in_words(one: NewNode) -> str:
     """How far a new QueryNode is below its share."""
     return f"{one.node.pod} has {one.rows:,} of the {one.even_rows:,.0f} rows that an even share would be"
+
+
+def undone_in_words(found: Undone) -> str:
+    """Which segments are not where they were put, who took them away, and until when nothing is moved."""
+    back, gone = listed(map(str, found.elsewhere)), listed(map(str, found.gone))
+    who = [f"Milvus's balancer moved {back}"] if back else []
+    who += [f"compaction made other segments of {gone}"] if gone else []
+    return (
+        f"of {found.moved} segments that the last plan moved, {len(found.elsewhere) + len(found.gone)} are not where "
+        f"it put them: {' and '.join(who)}. Nothing is moved until {_time(ended_at(found.operation) + UNDONE_COUNTS)}; "
+        "with placementOwner Operator moves stay"
+    )
+
+
+def harm_in_words(found: Operation) -> str:
+    """Which moves were taken back, what they did, and until when nothing is moved."""
+    ended = ended_at(found)
+    return (
+        f"the moves of {found.operation_id} were taken back at {_time(ended)} "
+        f"({found.verdict_message or 'searches fared worse'}). Nothing is moved until "
+        f"{_time(ended + TAKEN_BACK_COUNTS)}, or until the policy asks for something else"
+    )
+
+
+def _time(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
 
 
 def effect_in_words(placement: Placement) -> str:

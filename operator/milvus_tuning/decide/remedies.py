@@ -62,6 +62,10 @@ _WISH: Final[Mapping[RemedyKind, Reason]] = MappingProxyType(
     }
 )
 
+_NO_MOVES: Final = frozenset(
+    {Reason.NO_BETTER_PLACEMENT, Reason.NO_NEUTRAL_SWAP, Reason.MOVES_UNDONE, Reason.ROLLED_BACK}
+)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Remedy:
@@ -115,7 +119,7 @@ def rebalance_of(placement: Decision | None) -> Outlook | Rejection | None:
         return None
     if placement.steps and placement.outlook is not None:
         return placement.outlook
-    if placement.reason not in {Reason.NO_BETTER_PLACEMENT, Reason.NO_NEUTRAL_SWAP, Reason.MOVES_UNDONE}:
+    if placement.reason not in _NO_MOVES:
         return None
     return Rejection(alternative=str(RemedyKind.REBALANCE), reason=placement.reason, message=placement.message)
 

@@ -147,6 +147,7 @@ def phase(facts: Facts) -> str:
         Reason.NO_BETTER_PLACEMENT: "Skewed",
         Reason.NO_NEUTRAL_SWAP: "Skewed",
         Reason.MOVES_UNDONE: "Resting",
+        Reason.ROLLED_BACK: "Resting",
         Reason.MANUAL_ACTION_REQUIRED: "Limited",
     }
     word = words.get(facts.decision.reason, "Blocked")
