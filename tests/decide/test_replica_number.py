@@ -58,6 +58,7 @@ def test_the_hottest_collection_gets_a_replica_more() -> None:
         moved_bytes=round(2.4 * 2**30),
         busiest_percent_before=75,
         busiest_percent_after=50,
+        heat_share_percent=80,
     )
 
 
