@@ -96,7 +96,7 @@ def test_the_collection_with_the_coldest_copies_loses_one() -> None:
     snapshot = a_cluster(cpu=0.15, copies={100: 2, 200: 2})
     decision = decide_lasting(snapshot, lasting_seconds=300)
     assert (decision.reason, counts(decision)) == (Reason.COLD_COLLECTION, ("archive", 2, 1))
-    assert decision.outlook == Outlook(busiest_percent_before=15, busiest_percent_after=17)
+    assert decision.outlook == Outlook(busiest_percent_before=15, busiest_percent_after=17, heat_share_percent=20)
     assert "it frees" in decision.message
 
 
