@@ -73,6 +73,10 @@ def test_a_model_that_is_off_by_more_than_half_or_was_never_compared_moves_nothi
     assert (found.reason, bool(found.steps)) == (reason, reason is Reason.HOT_NODE)
 
 
+def test_a_model_that_is_off_is_nobodys_concern_while_nothing_is_hot() -> None:
+    assert decided(a_placement([[0.4, 0.4], [0.4, 0.4]], error=0.9)).reason is Reason.STEADY
+
+
 @pytest.mark.parametrize(
     ("nodes", "words"),
     [

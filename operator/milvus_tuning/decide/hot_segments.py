@@ -4,13 +4,14 @@ In this order, and the first that applies is the answer:
 
     not declared, or Off           no decision
     a closed gate                  that
-    heat unknown                   numbers are missing, or the model is off by more than half: nothing moves on a guess
+    heat unknown                   numbers are missing: nothing moves on a guess
     a new QueryNode                placementOwner Operator: filled with its share, since Milvus's balancer is off
     not skewed                     busiest at most nodeImbalancePercent above the mean, or at most 20 % busy
     not for the whole window       Stabilizing
     the rest after a change        CooldownActive
     what was moved did harm        RolledBack, for an hour
     what was moved did not stay    MovesUndone, for an hour, while Milvus's balancer is on
+    the heat model does not fit    it is off by more than half, or sees another QueryNode as hot: HeatUnknown
     no better placement            or none that Milvus's balancer would leave alone
     moves                          HotNode, with steps in mode Act
 
@@ -183,9 +184,6 @@ def _troubles(case: _Case) -> Iterator[str]:
     if case.load.signal.computation_coverage < 1:
         gaps = sorted(str(gap) for node in case.load.nodes if node.computation_ratio is None for gap in node.gaps)
         yield f"computation is not known: {listed(gaps) or 'no QueryNode serves'}"
-    error = case.heat.error_ratio
-    if error is not None and error > MOST_ERROR_RATIO:
-        yield f"the heat model is {percent(error)} off what is measured ({percent(MOST_ERROR_RATIO)} is the most)"
 
 
 def _filled(case: _Case) -> Decision | None:
@@ -283,8 +281,11 @@ def _cure(case: _Case) -> Decision:
 
 def _misfit(case: _Case, hot_id: int) -> str | None:
     """Why the model cannot say what to move off the node that is measured as the busiest."""
-    if case.heat.error_ratio is None:
+    error = case.heat.error_ratio
+    if error is None:
         return f"{case.skew_in_words}; the heat model has not been compared with what is measured yet"
+    if error > MOST_ERROR_RATIO:
+        return f"the heat model is {percent(error)} off what is measured ({percent(MOST_ERROR_RATIO)} is the most)"
     expected = {one.node_id: one.expected_ratio or 0.0 for one in case.heat.nodes}
     there, even = expected.get(hot_id, 0.0), mean(expected, case.members)
     if there > even:
