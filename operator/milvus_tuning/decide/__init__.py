@@ -130,8 +130,8 @@ def _not_managed(spec: MilvusTuningSpec) -> Decision:
         )
     return Decision(
         reason=Reason.NOT_MANAGED,
-        message="none of queryNodes, loadBalancing, inMemoryReplicas and consistency is declared: there is nothing that "
-        "this object would change",
+        message="none of queryNodes, loadBalancing, inMemoryReplicas and consistency is declared: there is nothing "
+        "that this object would change",
     )
 
 
