@@ -9,7 +9,6 @@ from milvus_tuning.decide.windows import held, kept, with_current
 from milvus_tuning.plan import Signal
 from tests.builders import NOON, a_spec
 
-
 WATCHING = LoadBalancing(hot_segments=HotSegments(window_seconds=120))
 
 
