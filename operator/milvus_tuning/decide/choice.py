@@ -108,7 +108,11 @@ def _speaking(answers: _Answers) -> Decision:
     """The answer that has something to say, where nothing is done."""
     size, places, replicas = answers.size, answers.places, answers.replicas
     skewed = size.reason is Reason.SKEW_NOT_CAPACITY and places is not None and places.reason is not Reason.STEADY
-    ordered = (places, replicas, size) if skewed or _would_act(places) else (size, places, replicas)
+    ordered: tuple[Decision | None, ...] = (size, places, replicas)
+    if skewed or _would_act(places):
+        ordered = (places, replicas, size)
+    elif size.reason is Reason.AT_MAXIMUM and replicas is not None and replicas.reason is Reason.MANUAL_ACTION_REQUIRED:
+        ordered = (replicas, size)  # what a person could still do
     return next((one for one in ordered if one is not None and one.reason not in _QUIET), places or replicas or size)
 
 
