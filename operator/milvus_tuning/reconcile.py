@@ -61,6 +61,7 @@ class _Memory:
 
     seen: Memory = field(default_factory=Memory)
     insight: Insight | None = None
+    proposed: Decision | None = None  # what the newest plan was made from: its inputs, and what was turned down
     account: Account | None = None
     accounted_at: datetime | None = None
 
@@ -136,7 +137,7 @@ class Reconciler:
         decision = self._decide(turn, plans, memory, now, why_paused)
         current = plans.current
         if current is None and decision.steps:
-            current = self._propose(turn, plans, decision, now)
+            current, memory.proposed = self._propose(turn, plans, decision, now), decision
         if current is None:
             self._finish_pass(turn, decision, plans, memory)
             return
@@ -151,7 +152,8 @@ class Reconciler:
         self, turn: PassTurn, plans: PolicyPlans, memory: _Memory, now: datetime, why_paused: str | None
     ) -> Decision:
         if plans.at_work and plans.current is not None:
-            return Decision(reason=Reason.IN_PROGRESS, message=plans.current.plan.change.message)
+            why = memory.proposed or Decision(reason=Reason.IN_PROGRESS, message="")
+            return replace(why, reason=Reason.IN_PROGRESS, message=plans.current.plan.change.message, steps=())
         memory.seen = with_signal(memory.seen, turn.spec, turn.snapshot, now)
         rival = self._store.older_rival(turn.stored)
         if rival is not None:

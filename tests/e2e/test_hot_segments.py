@@ -67,7 +67,8 @@ def test_a_hot_node_that_milvus_leaves_is_cured_and_stays_cured(calm: World) -> 
 
         _cold_skew_moves_nothing(calm, names, pair, bad_qps)
         with _load(calm, pair, OVERLOAD * bad_qps) as load:
-            wait_for(finished(calm, 1), "the hot node to be cured", seconds=180, every=2)
+            wait_for(lambda: _told(calm), "the plan with what a replica or a node would do instead", seconds=180)
+            wait_for(finished(calm, 1), "the hot node to be cured", seconds=120, every=2)
             assert calm.outcomes("main") == ["Completed"]
             cured = hot.settled(calm.uri, names)
             assert not hot.together(cured, pair)
@@ -83,6 +84,12 @@ def test_a_hot_node_that_milvus_leaves_is_cured_and_stays_cured(calm: World) -> 
         assert AUTO_BALANCE not in calm.settings()
 
         _is_better_and_near_the_best(calm, names, pair)
+
+
+def _told(world: World) -> bool:
+    """Whether status tells of the plan at work, and of the ways that were not chosen."""
+    decision = world.status("main").get("decision", {})
+    return decision.get("reason") == "InProgress" and len(decision.get("rejected", [])) >= 2
 
 
 def _cold_skew_moves_nothing(world: World, names: tuple[str, ...], pair: tuple[str, str], bad_qps: float) -> None:
