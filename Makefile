@@ -66,8 +66,8 @@ e2e: install ## Tests on the embedded cluster with a real Milvus (root on Linux)
 	$(PYTEST) -m e2e
 
 .PHONY: demo
-demo: install ## Show the operator at work: CLUSTER=embedded (default) or kind.
-	$(BIN)/python -m tests.demo --cluster $(CLUSTER)
+demo: install ## Show the operator at work: CLUSTER=embedded (default) or kind, STORY=size, hot or both (default).
+	$(BIN)/python -m tests.demo --cluster $(CLUSTER) $(addprefix --story ,$(STORY))
 
 .PHONY: demo-down
 demo-down: install ## Remove what the demo made.
