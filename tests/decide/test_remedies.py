@@ -281,6 +281,7 @@ _STEP = Step(kind=StepKind.MOVE_SEGMENTS, precondition={}, action={}, verificati
     [
         pytest.param(None, None, id="not declared"),
         pytest.param(Decision(reason=Reason.HOT_NODE, message="", steps=(_STEP,), outlook=MOVES), MOVES, id="moves"),
+        pytest.param(Decision(reason=Reason.HOT_NODE, message="", outlook=MOVES), MOVES, id="only shown"),
         pytest.param(Decision(reason=Reason.STABILIZING, message="", outlook=MOVES), None, id="not yet"),
         pytest.param(
             Decision(reason=Reason.NO_NEUTRAL_SWAP, message="no row-neutral swap helps"), NO_MOVES, id="nothing better"

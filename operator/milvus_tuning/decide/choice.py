@@ -3,15 +3,17 @@
 Three rules look at the same cluster: the number of QueryNodes (`scaling`), the places of segments (`hot_segments`) and
 the number of in-memory replicas (`replica_number`). Of what they want, one thing is done:
 
-    1. what cannot wait          memory above its target, bounds of the size, an override by hand
-    2. better places             they cost least; where more nodes are wanted too, only if the places alone bring the
-                                 busiest node below scaleOut.computationAbovePercent
-    3. a replica less            before a node less (`replica_number.before_size`)
-    4. the number of QueryNodes
-    5. a replica more            nodes first, replicas second
+    1. a replica less            where a node less is due: down, replicas go first (`replica_number.before_size`)
+    2. what cannot wait          memory above its target, bounds of the size, an override by hand; and a node less,
+                                 since its drain places segments anew
+    3. better places             they cost least; where more nodes are wanted too, only if the places alone bring the
+                                 busiest node to scaleOut.computationAbovePercent or below
+    4. a node more
+    5. another number of replicas
 
 Where nothing is done, the answer that has something to say is given: quiet ones (Steady, NotManaged, WithinTolerance)
-stand back, and a skew that no node cures gives way to why no place does. What the others said is among the rejected.
+stand back, a skew that no node cures gives way to why no place does, and maxCount of the nodes to what a person could
+still do. What the others said is among the rejected, each alternative once.
 
 Where the heat is known and something is done or wanted for the busiest node, the effect that each of the three ways is
 expected to have is told beside it (`remedies`).
@@ -44,12 +46,21 @@ _WAYS = {
     Reason.SCALE_OUT_COMPUTATION: RemedyKind.QUERY_NODE,
 }
 _ABOUT_THE_BUSIEST = frozenset(
-    {*_WAYS, Reason.SKEW_NOT_CAPACITY, Reason.NO_BETTER_PLACEMENT, Reason.NO_NEUTRAL_SWAP, Reason.AT_MAXIMUM}
+    {
+        *_WAYS,
+        Reason.SKEW_NOT_CAPACITY,
+        Reason.NO_BETTER_PLACEMENT,
+        Reason.NO_NEUTRAL_SWAP,
+        Reason.MOVES_UNDONE,
+        Reason.ROLLED_BACK,
+        Reason.AT_MAXIMUM,
+    }
 )
+_MOVES = frozenset({Reason.HOT_NODE, Reason.NEW_NODE})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Answers:
+class Answers:
     """What the three rules say; None where one has nothing to decide."""
 
     size: Decision
@@ -70,20 +81,27 @@ def choose_one(
     """The one thing to do, given the decision on the number of QueryNodes; moves is what Milvus's balancer does."""
     places = decide_placement(spec, snapshot, heat, history, now, moves=moves)
     replicas = decide_replicas(spec, snapshot, heat, history, now, rebalance=rebalance_of(places))
-    answers = _Answers(size=size, places=places, replicas=replicas)
-    chosen = _acting(answers, spec) or _speaking(answers)
+    answers = Answers(size=size, places=places, replicas=replicas)
+    chosen = acting(answers, spec) or speaking(answers)
     ways: tuple[Rejection, ...] = ()
     if chosen.reason in _ABOUT_THE_BUSIEST and not heat.gaps:
         gain = learned_gain(history.operations)
         found = remedies(spec, snapshot, heat, now, rebalance=rebalance_of(places), gain_of_second=gain)
         ways = as_rejections(found, _remedy(found, chosen))
-    told = {one.alternative for one in (*chosen.rejected, *ways)}
-    others = [one for one in (size, places, replicas) if one is not None and one is not chosen]
-    said = [rejection for one in others for rejection in _said(one) if rejection.alternative not in told]
-    return replace(chosen, rejected=(*ways, *chosen.rejected, *said)[:MOST_REJECTED])
+    return replace(chosen, rejected=rejected(answers, chosen, ways))
 
 
-def _acting(answers: _Answers, spec: MilvusTuningSpec) -> Decision | None:
+def rejected(answers: Answers, chosen: Decision, ways: Sequence[Rejection]) -> tuple[Rejection, ...]:
+    """The three ways, what the chosen one turned down, then what the others said; no alternative twice."""
+    others = [one for one in (answers.size, answers.places, answers.replicas) if one is not None and one is not chosen]
+    said = (rejection for one in others for rejection in _said(one))
+    first: dict[str, Rejection] = {}
+    for one in (*ways, *chosen.rejected, *said):
+        first.setdefault(one.alternative, one)
+    return tuple(first.values())[:MOST_REJECTED]
+
+
+def acting(answers: Answers, spec: MilvusTuningSpec) -> Decision | None:
     """The answer whose steps are taken, or None where none has any."""
     size, places, replicas = answers.size, answers.places, answers.replicas
     if replicas is not None and size.steps and before_size(replicas, size):
@@ -104,7 +122,7 @@ def _enough(places: Decision, spec: MilvusTuningSpec) -> bool:
     return after is not None and rules is not None and after <= rules.scale_out.computation_above_percent
 
 
-def _speaking(answers: _Answers) -> Decision:
+def speaking(answers: Answers) -> Decision:
     """The answer that has something to say, where nothing is done."""
     size, places, replicas = answers.size, answers.places, answers.replicas
     skewed = size.reason is Reason.SKEW_NOT_CAPACITY and places is not None and places.reason is not Reason.STEADY
@@ -118,7 +136,7 @@ def _speaking(answers: _Answers) -> Decision:
 
 def _would_act(places: Decision | None) -> bool:
     """Whether segments would be moved, were it allowed."""
-    return places is not None and places.reason is Reason.HOT_NODE
+    return places is not None and places.reason in _MOVES
 
 
 def _remedy(found: Sequence[Remedy], chosen: Decision) -> Remedy | None:

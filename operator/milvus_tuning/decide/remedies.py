@@ -117,7 +117,7 @@ def rebalance_of(placement: Decision | None) -> Outlook | Rejection | None:
     """What the decision on the placement says about the first way: its outlook, or that there is nothing better."""
     if placement is None:
         return None
-    if placement.steps and placement.outlook is not None:
+    if placement.outlook is not None and (placement.steps or placement.reason is Reason.HOT_NODE):
         return placement.outlook
     if placement.reason not in _NO_MOVES:
         return None
