@@ -22,7 +22,7 @@ from tests.load.prepare import Dataset, prepare
 
 SHAPES = ((8, 12_000), (3, 15_000), (1, 9_000), (1, 14_000), (6, 6_000))  # segments, rows in each of them
 AUTO_BALANCE = "by-dev/config/querycoord.autobalance"
-OFF_SECONDS, AT_REST_SECONDS, MOST_SECONDS = 12.0, 20.0, 120.0
+OFF_SECONDS, AT_REST_SECONDS, MOST_SECONDS = 12.0, 60.0, 300.0
 NODE = {"memory_bytes": 2**40, "cpu": 1.0, "replica": "r"}
 
 Document = dict[str, Any]
