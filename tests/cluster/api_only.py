@@ -4,6 +4,7 @@ It needs no right of root and no network namespace, is up in a few seconds, and 
 """
 
 import contextlib
+import secrets
 import shutil
 import socket
 import tempfile
@@ -15,6 +16,8 @@ from tests.cluster.control_plane import ADMINISTRATOR, CONTROLLER_MANAGER, Contr
 from tests.cluster.pki import Authority
 from tests.cluster.processes import Processes
 
+EPHEMERAL_PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
+FIRST_PORT, LAST_PORT = 10_240, 32_768  # above what is registered most, below what Linux gives by default
 # The kernel ends the servers when the thread that started them is gone, even if its process was killed.
 WITH_PARENT = ("setpriv", "--pdeathsig", "KILL")
 
@@ -43,9 +46,12 @@ def control_plane_only(name: str = "api", *, controller_manager: bool = False) -
 
 
 def free_ports(count: int) -> list[int]:
-    """Different loopback ports that are free now."""
-    with contextlib.ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
+    """Different loopback ports that are free now, and that no outgoing connection is given by the kernel meanwhile."""
+    lowest_given = int(EPHEMERAL_PORTS.read_text().split()[0]) if EPHEMERAL_PORTS.exists() else LAST_PORT
+    found: set[int] = set()
+    while len(found) < count:
+        port = FIRST_PORT + secrets.randbelow(lowest_given - FIRST_PORT)
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            found.add(port)
+    return list(found)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.cluster import control_plane_only
+from tests.cluster.api_only import EPHEMERAL_PORTS, FIRST_PORT, free_ports
 from tests.cluster.audit import requests
 from tests.cluster.builds import KUBERNETES_VERSION, clients
 from tests.cluster.images.progress import run
@@ -39,3 +40,10 @@ def test_with_the_controller_manager_namespaces_get_their_accounts() -> None:
     with control_plane_only(controller_manager=True) as kubeconfig:
         get = ["get", "serviceaccount", "default", "--ignore-not-found", "-o", "name"]
         wait_for("the account", lambda: kubectl(kubeconfig, *get) == "serviceaccount/default\n", seconds=30)
+
+
+def test_free_ports_are_none_that_the_kernel_gives_to_outgoing_connections() -> None:
+    lowest = int(EPHEMERAL_PORTS.read_text().split()[0])
+    ports = free_ports(200)
+    assert len(set(ports)) == 200
+    assert all(FIRST_PORT <= port < lowest for port in ports)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.cluster import Cluster
+from tests.cluster.api_only import free_ports
 from tests.cluster.images.operator_image import OPERATOR, build_operator_image
 from tests.cluster.images.progress import CommandError
 from tests.demo.operator_install import CHART, NAMESPACE, RELEASE, REPO, install_operator
@@ -136,9 +137,7 @@ def _install_operator_on_kind(flags: tuple[str, ...], archive: Path) -> None:
 
 @contextmanager
 def _forwarded(kubeconfig: Path) -> Iterator[str]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    (port,) = free_ports(1)
     forward = subprocess.Popen(
         [
             *("kubectl", "--kubeconfig", str(kubeconfig), "--namespace", MILVUS_NAMESPACE, "port-forward"),

@@ -19,6 +19,7 @@ import json
 import os
 import signal
 import sys
+import traceback
 from typing import Any
 
 from kubernetes.config import kube_config
@@ -50,7 +51,10 @@ def start(order: dict[str, Any]) -> int:
         os.environ.update(order["environment"])
         kube_config.KUBE_CONFIG_DEFAULT_LOCATION = os.environ["KUBECONFIG"]  # it was read at the import
         code = main(["run"])
+    except BaseException:  # the process of the launcher must not go on in its child
+        traceback.print_exc()
     finally:
+        sys.stderr.flush()
         os._exit(code)
 
 
