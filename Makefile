@@ -51,7 +51,7 @@ test: test-unit test-slow test-integration e2e ## Run every test.
 
 .PHONY: test-unit
 test-unit: install ## Unit, property and scenario tests: seconds, no root.
-	$(PYTEST) -m 'not integration and not e2e and not slow'
+	$(PYTEST) -n auto -m 'not integration and not e2e and not slow'
 
 .PHONY: test-slow
 test-slow: install ## Tests that start processes and wait for them; no root.
