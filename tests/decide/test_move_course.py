@@ -417,3 +417,7 @@ def test_the_verdict_says_what_did_not_stay(where: Mapping[int, tuple[int, ...]]
 
     assert turn.plan.course.verdict is Verdict.KEPT
     assert ("1 of 1 moved segments are back" in turn.plan.course.verdict_message) is said
+
+
+def test_the_first_move_does_not_wait_since_it_is_the_cure() -> None:
+    assert moved(begun(FREE), at=after(15), hold=SLOW).call == Call(step_index=0, undo=False)

@@ -194,7 +194,7 @@ TROUBLE = st.fixed_dictionaries(
 
 
 @given(trouble=TROUBLE)
-@settings(max_examples=120, deadline=None)
+@settings(derandomize=True, max_examples=120, deadline=None)
 def test_in_any_trouble_it_ends_with_the_balancer_let_go_and_the_rows_as_they_were(trouble: dict[str, Any]) -> None:
     world = a_world(**trouble)
 
@@ -208,7 +208,7 @@ def test_in_any_trouble_it_ends_with_the_balancer_let_go_and_the_rows_as_they_we
 
 
 @given(crashes=st.frozensets(st.integers(1, 60), max_size=8))
-@settings(max_examples=40, deadline=None)
+@settings(derandomize=True, max_examples=40, deadline=None)
 def test_a_roll_back_ends_where_it_began(crashes: frozenset[int]) -> None:
     done = a_world()
     completed = done.run()

@@ -149,7 +149,7 @@ def _one_move(
         return Move(operation=_finished(operation, now, Reason.COMPLETED, operation.steps[-1].message))
     match operation.steps[index].state:
         case StepState.PENDING:
-            if hold is not None and is_move(operation.steps[index]) and may_stop_before(operation, index):
+            if hold is not None and is_move(operation.steps[index]) and _may_wait(operation, index):
                 return _wait_for_searches(operation, index, now, hold)
             return _start(operation, index, snapshot, spec, now)
         case StepState.INTENDED:
@@ -205,6 +205,11 @@ def _not_begun(operation: Operation, index: int, now: datetime, message: str) ->
         for record in operation.steps
     )
     return replace(operation, steps=tuple(records))
+
+
+def _may_wait(operation: Operation, index: int) -> bool:
+    """Whether a move may wait for searches: the first does not, since it is the cure of what they suffer from."""
+    return has_moved(operation, index) and may_stop_before(operation, index)
 
 
 def _wait_for_searches(operation: Operation, index: int, now: datetime, hold: str) -> Move:
