@@ -9,7 +9,7 @@ import pytest
 
 from milvus_tuning.clients.admission import IN_FORCE_MESSAGE, PROBE_NAME
 from tests.apply.etcd_server import RunningEtcd
-from tests.faults.harness import Servers
+from tests.faults.harness import Servers, administrator_of
 from tests.faults.processes import Launcher
 from tests.integration.conftest import (
     PLANS,
@@ -36,7 +36,13 @@ def servers(server: Api, kubeconfig: Path, crd: Object, tmp_path_factory: pytest
     let_auto_approve(server)
     folder = tmp_path_factory.mktemp("faults")
     with RunningEtcd(tmp_path_factory.mktemp("etcd")) as address:
-        yield Servers(api=server, kubeconfig=kubeconfig, etcd_address=address, folder=folder)
+        yield Servers(
+            api=server,
+            upstream=administrator_of(kubeconfig, folder),
+            kubeconfig=kubeconfig,
+            etcd_address=address,
+            folder=folder,
+        )
 
 
 @pytest.fixture(scope="module")

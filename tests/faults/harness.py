@@ -61,6 +61,7 @@ class Servers:
     """What all cases share: the real servers, and the folder of the test."""
 
     api: Api
+    upstream: Upstream
     kubeconfig: Path
     etcd_address: str
     folder: Path
@@ -70,17 +71,17 @@ class Servers:
         """Where the API server notes every write."""
         return self.kubeconfig.parent.parent / "logs" / "audit.log"
 
-    def upstream(self) -> Upstream:
-        """The API server as its administrator speaks to it."""
-        content = json.loads(self.kubeconfig.read_text())
-        cluster, user = content["clusters"][0]["cluster"], content["users"][0]["user"]
-        identity = self.folder / "administrator.pem"
-        if not identity.exists():
-            parts = (user["client-certificate-data"], user["client-key-data"])
-            identity.write_bytes(b"\n".join(base64.b64decode(part) for part in parts))
-        context = ssl.create_default_context(cadata=base64.b64decode(cluster["certificate-authority-data"]).decode())
-        context.load_cert_chain(identity)
-        return Upstream(url=cluster["server"], tls=context)
+
+def administrator_of(kubeconfig: Path, folder: Path) -> Upstream:
+    """The API server as its administrator speaks to it; the identity is written into the folder."""
+    content = json.loads(kubeconfig.read_text())
+    cluster, user = content["clusters"][0]["cluster"], content["users"][0]["user"]
+    identity = folder / "administrator.pem"
+    parts = (user["client-certificate-data"], user["client-key-data"])
+    identity.write_bytes(b"\n".join(base64.b64decode(part) for part in parts))
+    context = ssl.create_default_context(cadata=base64.b64decode(cluster["certificate-authority-data"]).decode())
+    context.load_cert_chain(identity)
+    return Upstream(url=cluster["server"], tls=context)
 
 
 @dataclass(kw_only=True)
@@ -239,7 +240,7 @@ def staged(servers: Servers, starter: Starter, story: Story, script: Script | No
         stack.callback(etcd.close)
         play = Play(script=script, kill=lambda: starter.kill(case.pid))
         milvus = _acting(story, world, play)
-        api_proxy = stack.enter_context(FaultProxy(servers.upstream(), play))
+        api_proxy = stack.enter_context(FaultProxy(servers.upstream, play))
         etcd_proxy = stack.enter_context(FaultProxy(Upstream(url=f"http://{servers.etcd_address}"), play))
         case = Case(
             servers=servers,
