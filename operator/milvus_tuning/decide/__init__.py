@@ -61,12 +61,11 @@ def decide(
     ping_pong = moves.ping_pong if moves else ()
     decision = _settings(spec, snapshot, history, now, policy_uid, ping_pong=ping_pong)
     if decision is None:
-        size = _size(spec, snapshot, history, now)
-        decision = (
-            size
-            if heat is None
-            else choose_one(size, spec=spec, snapshot=snapshot, heat=heat, history=history, now=now, moves=moves)
-        )
+        decision = _size(spec, snapshot, history, now)
+        if heat is not None:
+            decision = choose_one(
+                decision, spec=spec, snapshot=snapshot, heat=heat, history=history, now=now, moves=moves
+            )
     paused = why_paused or ("spec.paused is true" if spec.paused else None)
     return _permitted(hold_while_failing(decision, snapshot.traffic), spec, paused, read_only=read_only)
 
@@ -87,8 +86,9 @@ def _settings(
     steps, _ = setting_steps(spec, snapshot, now, policy_uid, rollbacks=rollbacks, damping=bool(ping_pong))
     if not steps:
         return None
-    plain, _ = setting_steps(spec, snapshot, now, policy_uid, rollbacks=rollbacks)
-    why = "" if steps == plain else f" (segments are moved to and fro: {moves_in_words(ping_pong)})"
+    why = ""
+    if ping_pong and steps != setting_steps(spec, snapshot, now, policy_uid, rollbacks=rollbacks)[0]:
+        why = f" (segments are moved to and fro: {moves_in_words(ping_pong)})"
     placement = any(step.kind in _PLACEMENT for step in steps)
     return Decision(
         reason=Reason.PLACEMENT_CHANGED if placement else Reason.SETTING_CHANGED,

@@ -80,13 +80,14 @@ def choose_one(
 ) -> Decision:
     """The one thing to do, given the decision on the number of QueryNodes; moves is what Milvus's balancer does."""
     places = decide_placement(spec, snapshot, heat, history, now, moves=moves)
-    replicas = decide_replicas(spec, snapshot, heat, history, now, rebalance=rebalance_of(places))
+    rebalance = rebalance_of(places)
+    replicas = decide_replicas(spec, snapshot, heat, history, now, rebalance=rebalance)
     answers = Answers(size=size, places=places, replicas=replicas)
     chosen = acting(answers, spec) or speaking(answers)
     ways: tuple[Rejection, ...] = ()
     if chosen.reason in _ABOUT_THE_BUSIEST and not heat.gaps:
         gain = learned_gain(history.operations)
-        found = remedies(spec, snapshot, heat, now, rebalance=rebalance_of(places), gain_of_second=gain)
+        found = remedies(spec, snapshot, heat, now, rebalance=rebalance, gain_of_second=gain)
         ways = as_rejections(found, _remedy(found, chosen))
     return replace(chosen, rejected=rejected(answers, chosen, ways))
 
