@@ -159,6 +159,15 @@ def test_what_milvus_refuses_is_not_tried_again(case: Case) -> None:
     assert not raised.value.retryable
 
 
+def test_what_milvus_is_still_at_work_on_is_tried_again(case: Case) -> None:
+    """After a lost answer the same call comes once more."""
+    case.milvus.mood = Mood.BUSY
+
+    with pytest.raises(ApplyError, match="same segment exists") as raised:
+        case.perform()
+    assert raised.value.retryable
+
+
 def test_without_the_lease_nothing_is_moved(case: Case) -> None:
     def refuse() -> None:
         raise ApplyError("the Lease is held by another operator", retryable=True)

@@ -25,6 +25,7 @@ class Mood(enum.Enum):
     WILLING = enum.auto()
     SILENT = enum.auto()  # answers success and moves nothing, as 2.4 and later do with what they refuse
     PARTIAL = enum.auto()  # moves the first segment, then refuses, as 2.3 may
+    BUSY = enum.auto()  # is still at work on the first segment
 
 
 def _at_once(name: str, context: grpc.ServicerContext, act: Callable[[], None]) -> None:
@@ -71,6 +72,8 @@ class ActingMilvus:
         strays = [one for one in segments if source not in self.nodes_of(one)]
         if strays:
             return _refusal(f"segment not found[segment={strays[0]}]")
+        if self.mood is Mood.BUSY:
+            return _refusal("service internal error: task with the same segment exists")
         served = {Mood.WILLING: segments, Mood.PARTIAL: segments[:1], Mood.SILENT: []}[self.mood]
 
         def act() -> None:

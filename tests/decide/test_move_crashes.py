@@ -1,8 +1,9 @@
 """Whatever happens on the way, a swap ends: the balancer is let go, and each QueryNode has as many segments as before.
 
 Milvus is a table of segments and a key here. It carries out a move at once, a pass later, in part, or says so and does
-nothing; the operator dies before its record, between record and call, or after the call; a person cancels; freezes come
-and go; searches suffer. What outlives a crash is the record in the text form of status.
+nothing; what it is still at work on it refuses, in words or, as from 2.4 on, in silence. The operator dies before its
+record, between record and call, or after the call; a person cancels; freezes come and go; searches suffer. What
+outlives a crash is the record in the text form of status.
 """
 
 from __future__ import annotations
@@ -49,6 +50,7 @@ class World:
     frozen: frozenset[int] = frozenset()
     slow: frozenset[int] = frozenset()
     cancelled: int | None = None
+    silent: bool = False  # says success of what it refuses
     way_back_is_clear: bool = False  # only moves forward meet trouble
     now: datetime = NOON
     passes: int = 0
@@ -104,6 +106,8 @@ class World:
         goal = int(str((step.undo if undo else step.action)["pod"])[-1])
         self.moved_at_large = self.moved_at_large or not self.held
         moves = [(one, goal) for one in segment_ids(step.action)]
+        if any(one in self.later for one, _ in moves):
+            return "nothing" if self.silent else "away"
         if mood in {"at once", "part"}:
             self.where.update(moves)
         elif mood in {"later", "cut"}:
@@ -189,12 +193,13 @@ TROUBLE = st.fixed_dictionaries(
         "frozen": PASSES,
         "slow": PASSES,
         "cancelled": st.none() | st.integers(1, 60),
+        "silent": st.booleans(),
     }
 )
 
 
 @given(trouble=TROUBLE)
-@settings(derandomize=True, max_examples=120, deadline=None)
+@settings(max_examples=120, deadline=None)
 def test_in_any_trouble_it_ends_with_the_balancer_let_go_and_the_rows_as_they_were(trouble: dict[str, Any]) -> None:
     world = a_world(**trouble)
 
@@ -208,7 +213,7 @@ def test_in_any_trouble_it_ends_with_the_balancer_let_go_and_the_rows_as_they_we
 
 
 @given(crashes=st.frozensets(st.integers(1, 60), max_size=8))
-@settings(derandomize=True, max_examples=40, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_a_roll_back_ends_where_it_began(crashes: frozenset[int]) -> None:
     done = a_world()
     completed = done.run()

@@ -18,6 +18,7 @@ from milvus_tuning.snapshot import QueryNode, Workload
 CONFLICT_RETRIES = 4  # status updates of a busy Deployment bump resourceVersion; more than this is a fight
 NOT_FOUND, CONFLICT = 404, 409
 _WORTH_RETRYING = frozenset({CONFLICT, 408, 429, 500, 502, 503, 504})
+_PASSING = frozenset({MilvusFailure.UNREACHABLE, MilvusFailure.BUSY})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,11 +100,14 @@ def connected_milvus(context: ApplyContext) -> MilvusClient:
 
 @contextmanager
 def milvus_errors(what: str) -> Iterator[None]:
-    """Turn trouble with Milvus into an ApplyError that says what was tried; what Milvus refuses is not tried again."""
+    """Turn trouble with Milvus into an ApplyError that says what was tried.
+
+    What Milvus refuses is not tried again, but where a task of it is at work on the same segment that will be over.
+    """
     try:
         yield
     except MilvusError as error:
-        raise ApplyError(f"{what}: {error}", retryable=error.failure is MilvusFailure.UNREACHABLE) from error
+        raise ApplyError(f"{what}: {error}", retryable=error.failure in _PASSING) from error
 
 
 def _reply(error: ApiException) -> str:

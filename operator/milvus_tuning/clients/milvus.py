@@ -30,10 +30,6 @@ LARGEST_REPLY_BYTES = 64 * 1024 * 1024  # about a million segments; more is not 
 SYSTEM_INFO_REST_SECONDS = 6.0
 LOAD_BALANCE_SECONDS = 130.0  # above queryCoord.segmentTaskTimeout, 120 s in all versions: Milvus gives up first
 LOAD_COLLECTION_SECONDS = 30.0  # it only writes down what is wanted; loading goes on after the answer
-_NOT_LOADED = 101  # merr.ErrCollectionNotLoaded
-_COLLECTION_NOT_FOUND = 100  # merr.ErrCollectionNotFound
-_REPLICA_NOT_FOUND = 400  # merr.ErrReplicaNotFound: what 2.3.5 says of a collection that was released
-_INDEX_NOT_FOUND = 700  # merr.ErrIndexNotFound: what DescribeIndex says of a collection without an index
 # Of the time of a call, for what a pass can do without: silence of another component must not cost the placement.
 _SHORT_SHARE = 1 / 8
 _OPTIONS = (
@@ -52,6 +48,7 @@ class MilvusFailure(enum.StrEnum):
     PERMISSION_DENIED = "PermissionDenied"
     NOT_LOADED = "NotLoaded"
     NO_INDEX = "NoIndex"
+    BUSY = "Busy"  # a task is at work on the same segment already
     REFUSED = "Refused"
 
 
@@ -269,19 +266,34 @@ def _transport_error(where: str, error: grpc.RpcError) -> MilvusError:
     return MilvusError(f"{where} failed ({code.name}): {details}", MilvusFailure.REFUSED)
 
 
+_FAILURES_BY_CODE = {
+    100: MilvusFailure.NOT_LOADED,  # merr.ErrCollectionNotFound
+    101: MilvusFailure.NOT_LOADED,  # merr.ErrCollectionNotLoaded
+    400: MilvusFailure.NOT_LOADED,  # merr.ErrReplicaNotFound: what 2.3.5 says of a collection that was released
+    700: MilvusFailure.NO_INDEX,  # merr.ErrIndexNotFound: what DescribeIndex says of a collection without an index
+}
+_FAILURES_BY_ERROR_CODE = {
+    common_pb2.IndexNotExist: MilvusFailure.NO_INDEX,
+    common_pb2.PermissionDenied: MilvusFailure.PERMISSION_DENIED,
+}
+_FAILURES_BY_WORDS = {
+    "not loaded": MilvusFailure.NOT_LOADED,
+    "permission deny": MilvusFailure.PERMISSION_DENIED,
+    "auth check failure": MilvusFailure.CREDENTIALS_REJECTED,
+    "unauthenticated": MilvusFailure.CREDENTIALS_REJECTED,
+    "same segment exists": MilvusFailure.BUSY,
+    "not ready": MilvusFailure.UNREACHABLE,
+    "not healthy": MilvusFailure.UNREACHABLE,
+    "service unavailable": MilvusFailure.UNREACHABLE,
+}
+
+
 def _status_failure(status: common_pb2.Status) -> MilvusFailure:
+    """By the newer code, the older one, or words where the same code stands for many things."""
+    coded = _FAILURES_BY_CODE.get(status.code) or _FAILURES_BY_ERROR_CODE.get(status.error_code)
     reason = status.reason.lower()
-    if status.code in (_NOT_LOADED, _COLLECTION_NOT_FOUND, _REPLICA_NOT_FOUND) or "not loaded" in reason:
-        return MilvusFailure.NOT_LOADED
-    if status.code == _INDEX_NOT_FOUND or status.error_code == common_pb2.IndexNotExist:
-        return MilvusFailure.NO_INDEX
-    if status.error_code == common_pb2.PermissionDenied or "permission deny" in reason:
-        return MilvusFailure.PERMISSION_DENIED
-    if "auth check failure" in reason or "unauthenticated" in reason:
-        return MilvusFailure.CREDENTIALS_REJECTED
-    if "not ready" in reason or "not healthy" in reason or "service unavailable" in reason:
-        return MilvusFailure.UNREACHABLE
-    return MilvusFailure.REFUSED
+    told = (failure for words, failure in _FAILURES_BY_WORDS.items() if words in reason)
+    return coded or next(told, MilvusFailure.REFUSED)
 
 
 def _node(info: dict[str, Any]) -> MilvusNode:

@@ -101,8 +101,8 @@ def call_succeeded(operation: Operation, call: Call, now: datetime, message: str
         told = _with_cause(operation, call, message)
         state = StepState.UNDOING if is_move(record) else StepState.UNDONE  # the placement tells what was moved back
         return _with_record(operation, call.step_index, state=state, finished_at=now, message=told)
-    # Milvus gets its time to settle from the call on, which a failed try may have delayed.
-    since = now if "settleSeconds" in record.step.verification else record.intended_at
+    # Milvus gets its time from the answer on: a failed try may have delayed it.
+    since = now if is_move(record) or "settleSeconds" in record.step.verification else record.intended_at
     return _with_record(operation, call.step_index, state=StepState.APPLIED, intended_at=since, message=message)
 
 
@@ -149,7 +149,7 @@ def _one_move(
         return Move(operation=_finished(operation, now, Reason.COMPLETED, operation.steps[-1].message))
     match operation.steps[index].state:
         case StepState.PENDING:
-            if hold is not None and is_move(operation.steps[index]) and _may_wait(operation, index):
+            if hold is not None and _is_further_move(operation, index):
                 return _wait_for_searches(operation, index, now, hold)
             return _start(operation, index, snapshot, spec, now)
         case StepState.INTENDED:
@@ -196,7 +196,7 @@ def _lets_go(operation: Operation, index: int) -> bool:
 
 def _not_begun(operation: Operation, index: int, now: datetime, message: str) -> Operation:
     """A step that is not begun ends the operation; a move leaves what was moved before it, where that is good."""
-    if not (is_move(operation.steps[index]) and has_moved(operation, index) and may_stop_before(operation, index)):
+    if not _is_further_move(operation, index):
         return _skipped(operation, index, now, message)
     records = (
         replace(record, state=StepState.LEFT_OUT, finished_at=now, message=f"left out: {message}")
@@ -207,9 +207,12 @@ def _not_begun(operation: Operation, index: int, now: datetime, message: str) ->
     return replace(operation, steps=tuple(records))
 
 
-def _may_wait(operation: Operation, index: int) -> bool:
-    """Whether a move may wait for searches: the first does not, since it is the cure of what they suffer from."""
-    return has_moved(operation, index) and may_stop_before(operation, index)
+def _is_further_move(operation: Operation, index: int) -> bool:
+    """Whether it is a move after others that are good without it, so that it may wait, or be left out.
+
+    The first move does not wait for searches: it is the cure of what they suffer from.
+    """
+    return is_move(operation.steps[index]) and has_moved(operation, index) and may_stop_before(operation, index)
 
 
 def _wait_for_searches(operation: Operation, index: int, now: datetime, hold: str) -> Move:
@@ -261,9 +264,14 @@ def _given_up_midway(operation: Operation, index: int, now: datetime, message: s
 
 
 def _withdrawn(operation: Operation, index: int, now: datetime, message: str) -> Operation:
-    """On the way back; where Milvus may still be at work on what was asked, from when that is over."""
-    unsure = operation.steps[index].state is StepState.INTENDED and is_move(operation.steps[index])
-    since = now + timedelta(seconds=TASK_SECONDS) if unsure else now
+    """On the way back; of a move that was not seen to be made from when Milvus cannot be at work on it any more.
+
+    An answer proves nothing: it may be that of a second call, while the first one, whose answer was lost, goes on.
+    """
+    record, since = operation.steps[index], now
+    if is_move(record) and record.state is not StepState.DONE:
+        last_asked = now if record.state is StepState.INTENDED else record.intended_at or now
+        since = max(now, last_asked + timedelta(seconds=TASK_SECONDS))
     changes = {"state": StepState.UNDOING, "intended_at": since, "finished_at": None, "message": message}
     return _with_record(operation, index, **changes)
 
