@@ -34,6 +34,8 @@ def judged(key: str, value: str, version: str) -> Finding:
         ("queryNode.replicaSelectionPolicy", "look_aside", "2.5.4", "unknown", "proxy.replicaSelectionPolicy"),
         ("milvus.somethingElse", "1", "2.5.4", "unknown", ""),
         ("log.level", "debug", "2.5.4", "ok", ""),
+        ("queryNode.mmap.somethingElse", "1", "2.5.4", "unknown", ""),
+        ("dataCoord.autoUpgradeSegmentIndex", "true", "2.5.4", "ok", ""),  # real, without a tuning subject
         # unknown: a key of no release
         ("grpc.compressionEnabled", "true", "2.5.4", "unknown", "grpc.client.compressionEnabled"),
         ("grpc.client.compressionEnabled", "true", "2.5.4", "restart", ""),

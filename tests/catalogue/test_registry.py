@@ -21,7 +21,7 @@ READ = {line: f"{line}.9" for line in LINES}
 
 def broken(**fields: object) -> str:
     row = {name: value for name, value in (ROW | fields).items() if value is not None}
-    lists = {name: [] for name in ("managed", "sections", "outside", "unchecked", "other")}
+    lists: dict[str, list[str]] = {name: [] for name in ("managed", "sections", "outside", "unchecked", "other")}
     return yaml.safe_dump({"read": READ, "newest": READ, "never": {}, "keys": {"a.b": row}, **lists})
 
 

@@ -18,7 +18,7 @@ from milvus_tuning.catalogue.version import ServerVersion, parse_version
 
 ALIKE = 0.84
 """Names this alike (difflib's ratio of what Milvus matches by) are taken for a slip of the pen."""
-_NOT_CHECKED = "no tuning key: neither that it exists nor its value is checked"
+NOT_CHECKED = "no tuning key that is known here: neither that it exists nor its value is checked"
 
 
 class KeyState(enum.StrEnum):
@@ -176,11 +176,12 @@ def _unlisted(setting: Setting, name: str, version: ServerVersion, known: Catalo
     section = setting.key.replace("/", ".").split(".")[0].lower()
     dotted = setting.key.replace("/", ".").lower()
     if name in known.other or any(fnmatchcase(dotted, pattern) for pattern in known.unchecked):
-        return Finding(setting=setting, state=KeyState.OK, reason=_NOT_CHECKED)
+        return Finding(setting=setting, state=KeyState.OK, reason=NOT_CHECKED)
     suggestion = suggest(setting.key, version, known)
-    if section in known.outside and not suggestion:
-        return Finding(setting=setting, state=KeyState.OK, reason=_NOT_CHECKED)
-    what = f"no key of {version}" if section in known.sections | known.outside else f"Milvus has no section {section!r}"
+    complete = any(dotted.startswith(f"{prefix}.") for prefix in known.sections)
+    if section in known.outside and not complete and not suggestion:
+        return Finding(setting=setting, state=KeyState.OK, reason=NOT_CHECKED)
+    what = f"no key of {version}" if complete or section in known.outside else f"Milvus has no section {section!r}"
     return Finding(setting=setting, state=KeyState.UNKNOWN, reason=what, suggestion=suggestion)
 
 

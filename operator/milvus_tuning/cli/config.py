@@ -14,7 +14,7 @@ from pathlib import Path
 import yaml
 
 from milvus_tuning.catalogue.keys import normalised
-from milvus_tuning.catalogue.lint import Finding, KeyState, Setting, lint, target
+from milvus_tuning.catalogue.lint import NOT_CHECKED, Finding, KeyState, Setting, lint, target
 from milvus_tuning.catalogue.reading import catalogue
 from milvus_tuning.catalogue.registry import Catalogue
 from milvus_tuning.catalogue.version import ServerVersion
@@ -104,6 +104,8 @@ def render(findings: Sequence[Finding], version: ServerVersion, width: int, *, e
         lines += [*table(("STATE", "KEY", "WHERE", "WHY"), _rows(shown, several=several), width=width), ""]
     counts = Counter(found.state for found in findings)
     tally = ", ".join(f"{counts[state]} {state.value}" for state in order if counts[state])
+    passed_over = sum(found.reason == NOT_CHECKED for found in findings)
+    tally += f"; {passed_over} ok keys are no known tuning keys and were not checked" if passed_over else ""
     return [*lines, f"{plural(len(findings), 'key')} for Milvus {version}" + (f": {tally}" if tally else "")]
 
 
