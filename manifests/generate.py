@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from manifests.config_keys import config_keys
 from manifests.reference import reference
 from milvus_tuning import api, crd
 
@@ -22,6 +23,7 @@ CHART_CRD = CHART / "templates" / "crd.yaml"
 CRDS = ROOT / "crds"
 INSTALL = ROOT / "manifests" / "install.yaml"
 REFERENCE = ROOT / "docs" / "reference" / "api.md"
+CONFIG_KEYS = ROOT / "docs" / "reference" / "config-keys.md"
 NAMESPACE = "milvus"
 """Where manifests/install.yaml puts the operator, and what it watches: the namespace of the examples."""
 
@@ -42,6 +44,7 @@ def _files(helm: str) -> Iterator[tuple[Path, str]]:
         yield CRDS / f"{api.GROUP}_{resource.plural}.yaml", crd.render(resource)
     yield CHART_CRD, chart_template()
     yield REFERENCE, reference()
+    yield CONFIG_KEYS, config_keys()
     yield INSTALL, _rendered_chart(helm)
 
 

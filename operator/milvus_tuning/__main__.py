@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from milvus_tuning import __version__, crd
 from milvus_tuning.api import GROUP, PLURAL, VERSION, MilvusTuningSpec
-from milvus_tuning.cli import EXIT_FAILURE, EXIT_OK, CommandParser, add_commands, program_name
+from milvus_tuning.cli import EXIT_FAILURE, EXIT_OK, CommandParser, add_commands, add_config_commands, program_name
 from milvus_tuning.clients.kube import load_api_client
 from milvus_tuning.errors import ApplyError, ConfigError, ObserveError
 from milvus_tuning.settings import Settings, read_settings
@@ -26,8 +26,8 @@ from milvus_tuning.settings import Settings, read_settings
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code.
 
-    0 fine, 1 something failed or was found, 2 (`plan` and `rebalance plan` alone) there is something to do,
-    64 wrong usage (raises SystemExit), for every command alike.
+    0 fine, 1 something failed or was found, 2 (`plan`, `rebalance plan`, `config diff`) there is something to do or a
+    difference, 64 wrong usage (raises SystemExit), for every command alike.
     """
     program = program_name(sys.argv[0])
     parsed = _parser(program).parse_args(arguments)
@@ -71,6 +71,7 @@ def _parser(program: str) -> argparse.ArgumentParser:
     simulate.add_argument("scenario", type=Path, nargs="+", help="scenario file (YAML)")
     simulate.set_defaults(command=_simulate)
     add_commands(commands)
+    add_config_commands(commands)
     return parser
 
 

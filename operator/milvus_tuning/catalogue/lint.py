@@ -1,0 +1,233 @@
+"""What becomes of a configuration key in one exact release: whether it exists, acts, is readable, and needs a restart.
+
+Milvus itself never says: an unknown key is stored, a dead one is parsed, a wrong type is 0.
+"""
+
+from __future__ import annotations
+
+import difflib
+import enum
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from milvus_tuning.catalogue.keys import normalised
+from milvus_tuning.catalogue.registry import LINES, Catalogue, ConfigKey, Effect, EffectState
+from milvus_tuning.catalogue.values import range_error, type_error
+from milvus_tuning.catalogue.version import ServerVersion, parse_version
+
+ALIKE = 0.84
+"""Names this alike (difflib's ratio of what Milvus matches by) are taken for a slip of the pen."""
+NOT_CHECKED = "no tuning key that is known here: neither that it exists nor its value is checked"
+
+
+class KeyState(enum.StrEnum):
+    """What becomes of a key; all but the first two are wrong."""
+
+    OK = "ok"  # in force without a restart, or nothing to be said against it
+    RESTART = "restart"  # in force after a restart
+    DEAD = "dead"  # read by nothing in this release
+    NOOP = "noop"  # read, without effect
+    UNKNOWN = "unknown"  # no key of this release
+    TYPE = "type"  # Milvus cannot read the value
+    RANGE = "range"  # readable, and outside of what is safe or possible
+    MANAGED = "managed"  # the install's own
+
+    @property
+    def wrong(self) -> bool:
+        """Whether a person must look."""
+        return self not in {KeyState.OK, KeyState.RESTART}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Setting:
+    """A key with its value as Milvus would read it, and where it stands."""
+
+    key: str
+    value: str
+    file: str = ""
+    line: int = 0
+    """From 1; 0 where it is not known."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finding:
+    """What is to be said of one setting."""
+
+    setting: Setting
+    state: KeyState
+    reason: str
+    suggestion: str = ""
+    since: str = ""
+    removed: str = ""
+    component: str = ""
+    """What must restart; empty where nothing must, or it is not known."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Target:
+    """The release to check for; `caution` says why it is not exactly the one that was named."""
+
+    version: ServerVersion
+    caution: str = ""
+
+
+def target(text: str, known: Catalogue) -> Target:
+    """The release that a person named; raises ValueError, saying what is known, where nothing is known of it."""
+    version = parse_version(text)
+    if version is None:
+        raise ValueError(f"{text!r} is not a Milvus version; write it as the server does, such as 2.5.4")
+    line = f"{version.major}.{version.minor}"
+    if line not in known.newest:
+        raise ValueError(f"Milvus {version} is not in the catalogue, which has {LINES[0]} to {LINES[-1]}")
+    if not version.released:
+        raise ValueError(f"{version} is not a release; keys are known for releases only")
+    newest = known.newest[line]
+    if version > newest and version.patch > newest.patch:
+        return Target(version=newest, caution=f"{version} is newer than what is known; checked as {newest}")
+    return Target(version=version)
+
+
+def lint(settings: Iterable[Setting], version: ServerVersion, known: Catalogue) -> list[Finding]:
+    """One finding for each setting, in their order."""
+    return [_judge(setting, version, known) for setting in settings]
+
+
+def _judge(setting: Setting, version: ServerVersion, known: Catalogue) -> Finding:
+    owner = _owner(setting.key, known)
+    if owner:
+        reason = f"belongs to {owner}; change it there"
+        return Finding(setting=setting, state=KeyState.MANAGED, reason=reason)
+    name = normalised(setting.key)
+    key = known.keys.get(name)
+    if key is not None:
+        return _known(setting, key, version, known)
+    current = known.find(known.old_names.get(name, ""))
+    if current is not None and current.exists(version):
+        found = _known(setting, current, version, known)
+        if found.state.wrong:
+            return found
+        return Finding(
+            setting=setting,
+            state=found.state,
+            reason=f"old name, read only where {current.name} is not set; {found.reason}",
+            suggestion=current.name,
+            component=found.component,
+        )
+    return _unlisted(setting, name, version, known)
+
+
+def _known(setting: Setting, key: ConfigKey, version: ServerVersion, known: Catalogue) -> Finding:
+    removed = key.removed(version)
+    dates = {"since": str(key.since(version)), "removed": str(removed or "")}
+    if not key.exists(version):
+        return _absent(setting, key, version, known, dates)
+    effect = key.effect(version)
+    if effect is not None:
+        state = KeyState(effect.state.value)
+        suggestion = _first_there((*effect.instead, key.renamed), version, known)
+        return Finding(setting=setting, state=state, reason=_why(effect), suggestion=suggestion, **dates)
+    wrong = type_error(key, setting.value)
+    if wrong:
+        return Finding(setting=setting, state=KeyState.TYPE, reason=wrong, suggestion=_default(key, version), **dates)
+    wrong = range_error(key, setting.value, version)
+    if wrong:
+        return Finding(setting=setting, state=KeyState.RANGE, reason=wrong, suggestion=_default(key, version), **dates)
+    doubt = "" if key.certain(version) else "; from which patch of this line on the key is there is not known"
+    renamed = _first_there((key.renamed,), version, known)
+    if key.is_live(version):
+        return Finding(setting=setting, state=KeyState.OK, reason=f"live{doubt}", suggestion=renamed, **dates)
+    component = key.restarts(version)
+    reason = f"in force after a restart of {component}{doubt}"
+    return Finding(
+        setting=setting, state=KeyState.RESTART, reason=reason, suggestion=renamed, component=component, **dates
+    )
+
+
+def _absent(
+    setting: Setting, key: ConfigKey, version: ServerVersion, known: Catalogue, dates: dict[str, str]
+) -> Finding:
+    suggestion = _first_there((key.renamed,), version, known)
+    if not suggestion:
+        suggestion = next((name for name in _heirs(key, known) if _acts(name, version, known)), "")
+    later = any(version < span.since for span in key.present)
+    if dates["removed"] and not later:
+        reason = f"gone from {dates['removed']} on"
+        return Finding(setting=setting, state=KeyState.DEAD, reason=reason, suggestion=suggestion, **dates)
+    reason = f"{version} does not have it; it came with {dates['since']}"
+    if dates["removed"]:
+        reason += ", and an older line has it, too"
+    return Finding(setting=setting, state=KeyState.UNKNOWN, reason=reason, suggestion=suggestion, **dates)
+
+
+def _heirs(key: ConfigKey, known: Catalogue) -> list[str]:
+    """Keys that read this one where they are absent, and those that it reads where it is absent itself."""
+    name = normalised(key.name)
+    later = [other.name for other in known.keys.values() if name in map(normalised, other.fallbacks)]
+    return [*later, *key.fallbacks]
+
+
+def _unlisted(setting: Setting, name: str, version: ServerVersion, known: Catalogue) -> Finding:
+    fake = known.never.get(name)
+    if fake is not None:
+        suggestion = _first_there(fake.instead, version, known)
+        reason = f"a key of no release: {fake.reason}"
+        return Finding(setting=setting, state=KeyState.UNKNOWN, reason=reason, suggestion=suggestion)
+    section = setting.key.replace("/", ".").split(".")[0].lower()
+    dotted = setting.key.replace("/", ".").lower()
+    if name in known.other or any(fnmatchcase(dotted, pattern) for pattern in known.unchecked):
+        return Finding(setting=setting, state=KeyState.OK, reason=NOT_CHECKED)
+    suggestion = suggest(setting.key, version, known)
+    complete = any(dotted.startswith(f"{prefix}.") for prefix in known.sections)
+    if section in known.outside and not complete and not suggestion:
+        return Finding(setting=setting, state=KeyState.OK, reason=NOT_CHECKED)
+    what = f"no key of {version}" if complete or section in known.outside else f"Milvus has no section {section!r}"
+    return Finding(setting=setting, state=KeyState.UNKNOWN, reason=what, suggestion=suggestion)
+
+
+def suggest(name: str, version: ServerVersion, known: Catalogue) -> str:
+    """The key of this release that was probably meant: the same last word elsewhere, else the name most alike."""
+    sought = normalised(name)
+    there = {match: key for match, key in known.keys.items() if _acts(key.name, version, known)}
+    alike = difflib.get_close_matches(sought, there, n=1, cutoff=ALIKE)
+    last = normalised(name.replace("/", ".").rsplit(".", 1)[-1])
+    section = name.split(".", maxsplit=1)[0].lower()
+    namesakes = [key.name for key in there.values() if normalised(key.name.rsplit(".", 1)[-1]) == last]
+    same_section = [found for found in namesakes if found.split(".")[0].lower() == section]
+    for candidates in (same_section, namesakes):
+        if len(candidates) == 1 and len(last) > len("enabled"):
+            return candidates[0]
+    return there[alike[0]].name if alike else ""
+
+
+def _owner(name: str, known: Catalogue) -> str:
+    dotted = name.replace("/", ".").lower()
+    plain = normalised(name)
+    for managed in known.managed:
+        for pattern in managed.patterns:
+            exact = "*" not in pattern and normalised(pattern) == plain
+            if exact or fnmatchcase(dotted, pattern):
+                return managed.owner
+    return ""
+
+
+def _first_there(names: Iterable[str], version: ServerVersion, known: Catalogue) -> str:
+    """The first of the names that exists and acts in this release."""
+    return next((name for name in names if _acts(name, version, known)), "")
+
+
+def _acts(name: str, version: ServerVersion, known: Catalogue) -> bool:
+    key = known.find(name)
+    return key is not None and key.exists(version) and key.effect(version) is None and not _owner(key.name, known)
+
+
+def _why(effect: Effect) -> str:
+    if effect.state is not EffectState.NOOP:
+        return effect.reason
+    mended = f"; mended in {effect.span.until}" if effect.span.until is not None else ""
+    return f"{effect.reason}, from {effect.span.since} on{mended}"
+
+
+def _default(key: ConfigKey, version: ServerVersion) -> str:
+    default = key.defaults.get(f"{version.major}.{version.minor}", "")
+    return f"{default} is the default" if default else ""

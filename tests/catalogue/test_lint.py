@@ -1,0 +1,164 @@
+"""Each state of a key beside a control that differs in one thing, and properties over the whole catalogue."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from milvus_tuning.catalogue import ServerVersion
+from milvus_tuning.catalogue.lint import Finding, KeyState, Setting, lint, target
+from milvus_tuning.catalogue.reading import catalogue
+from milvus_tuning.catalogue.registry import LINES, ConfigKey
+from milvus_tuning.cli.config_files import read_settings_file
+
+DATA = Path(__file__).parent / "data"
+SCORE = "queryCoord.scoreUnbalanceTolerationFactor"
+
+
+def judged(key: str, value: str, version: str) -> Finding:
+    known = catalogue()
+    [found] = lint([Setting(key=key, value=value)], target(version, known).version, known)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "version", "state", "suggestion"),
+    [
+        # unknown: misspelt, in each way that people misspell
+        ("queryCoord.autoBalance", "true", "2.5.4", "ok", ""),
+        ("QUERYCOORD/auto_balance", "true", "2.5.4", "ok", ""),  # Milvus takes it for the same key
+        ("queryCoord.autoBalence", "true", "2.5.4", "unknown", "queryCoord.autoBalance"),
+        ("queryNode.replicaSelectionPolicy", "look_aside", "2.5.4", "unknown", "proxy.replicaSelectionPolicy"),
+        ("milvus.somethingElse", "1", "2.5.4", "unknown", ""),
+        ("log.level", "debug", "2.5.4", "ok", ""),
+        ("queryNode.mmap.somethingElse", "1", "2.5.4", "unknown", ""),
+        ("dataCoord.autoUpgradeSegmentIndex", "true", "2.5.4", "ok", ""),  # real, without a tuning subject
+        # unknown: a key of no release
+        ("grpc.compressionEnabled", "true", "2.5.4", "unknown", "grpc.client.compressionEnabled"),
+        ("grpc.client.compressionEnabled", "true", "2.5.4", "restart", ""),
+        ("dataNode.wal.flushInterval", "5", "2.5.4", "unknown", ""),
+        ("dataNode.wal.flushInterval", "5", "2.6.4", "unknown", "woodpecker.logstore.segmentSyncPolicy.maxInterval"),
+        ("dataNode.segment.syncPeriod", "5", "2.5.4", "restart", ""),
+        # unknown: not yet there
+        ("queryCoord.autoBalanceInterval", "5000", "2.4.22", "unknown", ""),
+        ("queryCoord.autoBalanceInterval", "5000", "2.4.23", "ok", ""),
+        ("queryCoord.autoBalanceInterval", "5000", "2.5.2", "unknown", ""),
+        ("queryCoord.autoBalanceInterval", "5000", "2.5.3", "ok", ""),
+        ("queryCoord.checkBalanceInterval", "5000", "2.3.5", "unknown", ""),
+        ("queryCoord.checkBalanceInterval", "5000", "2.3.21", "restart", ""),
+        ("queryCoord.checkBalanceInterval", "5000", "2.5.0", "ok", ""),
+        # dead: gone, or read by nothing
+        ("queryNode.mmapDirPath", "/var/lib/milvus/mmap", "2.3.5", "restart", ""),
+        ("queryNode.mmapDirPath", "/var/lib/milvus/mmap", "2.4.0", "dead", "queryNode.mmap.mmapDirPath"),
+        ("queryCoord.balanceIntervalSeconds", "60", "2.3.5", "dead", ""),
+        ("queryCoord.balanceIntervalSeconds", "60", "2.5.3", "dead", "queryCoord.autoBalanceInterval"),
+        ("queryNode.cache.memoryLimit", "1024", "2.3.5", "restart", ""),
+        ("queryNode.cache.memoryLimit", "1024", "2.4.0", "dead", ""),
+        # noop
+        (SCORE, "0.1", "2.3.21", "ok", ""),
+        (SCORE, "0.1", "2.4.0", "noop", "queryCoord.reverseUnBalanceTolerationFactor"),
+        (SCORE, "0.1", "2.6.22", "noop", "queryCoord.reverseUnBalanceTolerationFactor"),
+        (SCORE, "0.1", "2.6.23", "ok", ""),
+        # type
+        ("queryCoord.autoBalance", "yeah", "2.5.4", "type", "true is the default"),
+        ("queryCoord.balanceSegmentBatchSize", "5x", "2.5.14", "type", "5 is the default"),
+        ("queryCoord.balanceSegmentBatchSize", "6", "2.5.14", "ok", ""),
+        ("woodpecker.logstore.segmentSyncPolicy.maxBytes", "lots", "2.6.4", "type", "256M is the default"),
+        ("woodpecker.logstore.segmentSyncPolicy.maxBytes", "128M", "2.6.4", "restart", ""),
+        ("queryNode.gracefulStopTimeout", "", "2.5.4", "ok", ""),
+        # range
+        ("queryCoord.overloadedMemoryThresholdPercentage", "120", "2.5.4", "range", "90 is the default"),
+        ("queryCoord.balancer", "ScoreBased", "2.5.4", "range", "ScoreBasedBalancer is the default"),
+        ("queryCoord.balancer", "MultipleTargetNodeBalancer", "2.3.5", "range", "ScoreBasedBalancer is the default"),
+        ("queryCoord.balancer", "MultipleTargetNodeBalancer", "2.4.0", "ok", ""),
+        # managed
+        ("mq.type", "kafka", "2.5.4", "managed", ""),
+        ("mq.receiveBufSize", "16", "2.5.4", "ok", ""),
+        ("etcd.rootPath", "my-release", "2.5.4", "managed", ""),
+        ("queryNode.ip", "10.0.0.1", "2.5.4", "managed", ""),
+        ("MINIO.secretaccesskey", "minioadmin", "2.5.4", "managed", ""),
+        # an old name that is still read where the new one is absent
+        ("proxy.healthCheckTimetout", "3000", "2.5.4", "ok", "proxy.healthCheckTimeout"),
+        ("queryCoord.collectionBalanceSegmentBatchSize", "5", "2.5.14", "ok", "queryCoord.balanceSegmentBatchSize"),
+    ],
+)
+def test_state_and_suggestion(key: str, value: str, version: str, state: str, suggestion: str) -> None:
+    found = judged(key, value, version)
+    assert (found.state.value, found.suggestion) == (state, suggestion), found.reason
+
+
+def test_since_removed_and_component_are_those_of_the_release_asked_about() -> None:
+    earlier, later = (judged("queryCoord.autoBalanceInterval", "1", version) for version in ("2.4.23", "2.5.2"))
+    assert (earlier.since, earlier.removed) == ("2.4.23", "2.5.0")
+    assert (later.since, later.removed) == ("2.5.3", "2.5.0")
+    assert judged("queryCoord.enableActiveStandby", "true", "2.5.4").component == "QueryCoord"
+    assert judged("queryCoord.enableActiveStandby", "true", "2.6.4").component == "MixCoord"
+
+
+@pytest.mark.parametrize("version", ["2.2.16", "3.0.0", "2.5", "newest", "2.5.0-rc1"])
+def test_a_version_that_nothing_is_known_of_is_refused(version: str) -> None:
+    with pytest.raises(ValueError, match=r"catalogue|not a Milvus version|not a release"):
+        target(version, catalogue())
+
+
+def test_a_later_patch_is_checked_as_the_newest_known_one_with_a_caution() -> None:
+    known = catalogue()
+    newest = known.newest["2.5"]
+    assert not target(str(newest), known).caution
+    later = target(f"2.5.{newest.patch + 1}", known)
+    assert (later.version, "newer" in later.caution) == (newest, True)
+
+
+def releases() -> Iterator[ServerVersion]:
+    for newest in catalogue().newest.values():
+        yield from (ServerVersion(newest.major, newest.minor, patch) for patch in range(newest.patch + 1))
+
+
+KEYS = st.sampled_from(sorted(catalogue().keys.values(), key=lambda key: key.name))
+RELEASES = st.sampled_from(sorted(releases()))
+
+
+@given(KEYS, RELEASES)
+def test_a_default_is_fine_wherever_the_key_is_and_the_key_is_wrong_wherever_it_is_not(
+    key: ConfigKey, version: ServerVersion
+) -> None:
+    known = catalogue()
+    default = key.defaults.get(f"{version.major}.{version.minor}", "")
+    [found] = lint([Setting(key=key.name, value=default)], version, known)
+    if found.state is KeyState.MANAGED:
+        assert "install" in found.reason
+    elif not key.exists(version):
+        assert found.state in {KeyState.UNKNOWN, KeyState.DEAD}
+    elif (effect := key.effect(version)) is not None:
+        assert found.state.value == effect.state.value
+    else:
+        assert found.state is (KeyState.OK if key.is_live(version) else KeyState.RESTART)
+
+
+@given(KEYS, RELEASES)
+def test_what_is_suggested_is_a_key_that_acts_in_that_release(key: ConfigKey, version: ServerVersion) -> None:
+    known = catalogue()
+    [found] = lint([Setting(key=f"{key.name}s", value="1")], version, known)
+    suggested = known.find(found.suggestion)
+    if suggested is not None:
+        assert suggested.exists(version)
+        assert suggested.effect(version) is None
+    else:
+        assert found.suggestion == "" or found.suggestion.endswith("is the default")
+
+
+def test_the_file_that_the_wheel_of_2_3_5_starts_with_has_the_findings_committed() -> None:
+    known = catalogue()
+    settings = read_settings_file(DATA / "wheel-2.3.5.yaml")
+    found: dict[str, list[str]] = {}
+    for finding in lint(settings, target("2.3.5", known).version, known):
+        found.setdefault(finding.state.value, []).append(finding.setting.key)
+    assert found == yaml.safe_load((DATA / "wheel-2.3.5-findings.yaml").read_text(encoding="utf-8"))
+
+
+def test_every_line_has_keys() -> None:
+    for line in LINES:
+        assert sum(line in key.defaults for key in catalogue().keys.values()) > 200
