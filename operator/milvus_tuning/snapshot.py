@@ -274,6 +274,35 @@ class OwnedKey:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ComponentPod:
+    """A pod of the install, of any component.
+
+    component is the catalogue's word: QueryNode, Proxy, MixCoord, QueryCoord, RootCoord, DataCoord, IndexCoord,
+    DataNode, IndexNode, StreamingNode. started_at is since when its container runs: its configuration is of then.
+    """
+
+    component: str
+    pod: str
+    pod_uid: str
+    ready: bool = True
+    terminating: bool = False
+    created_at: datetime | None = None
+    started_at: datetime | None = None
+    grace_period_seconds: int = 30
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReadBack:
+    """What a running process says of its configuration: values by normalised key, of the sources that it reads.
+
+    A key of its code's defaults alone is not in there.
+    """
+
+    pod: str
+    values: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Snapshot:
     """Everything known about one Milvus cluster at `taken_at` (UTC)."""
 
@@ -292,6 +321,12 @@ class Snapshot:
     settings_readable: bool = False
     owned_keys: Mapping[str, Mapping[str, OwnedKey]] = field(default_factory=dict)  # policy uid -> key -> record
     etcd_root_path: str | None = None
+    components: tuple[ComponentPod, ...] = ()
+    read_back: tuple[ReadBack, ...] = ()
+    install_config: Mapping[str, str] = field(default_factory=dict)  # by normalised key: files of the install
+    environment_config: Mapping[str, str] = field(default_factory=dict)  # likewise: set by environment variables
+    link_bits_per_second: Sample = MISSING  # of the slowest machine
+    network_share: Sample = MISSING  # of the latency of searches, 0 to 1
     freezes: tuple[Freeze, ...] = ()
     problems: tuple[Problem, ...] = ()
 

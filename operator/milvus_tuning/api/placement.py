@@ -78,6 +78,13 @@ class PingPong(enum.StrEnum):
     DAMP = "Damp"
 
 
+class Routing(enum.StrEnum):
+    """How a proxy chooses among the in-memory replicas of a shard."""
+
+    LEAST_LOADED = "LeastLoaded"
+    ROUND_ROBIN = "RoundRobin"
+
+
 class LoadBalancing(ApiModel):
     """How Milvus balances segments.
 
@@ -98,6 +105,10 @@ class LoadBalancing(ApiModel):
         ge=50,
         le=95,
         description="Memory use above which a QueryNode refuses to load more (a load guard, not a balance trigger).",
+    )
+    routing: Routing | None = Field(
+        default=None,
+        description="How a proxy chooses among in-memory replicas. LeastLoaded: by load and response time; RoundRobin.",
     )
     hot_segments: HotSegments | None = None
     ping_pong: PingPong | None = Field(

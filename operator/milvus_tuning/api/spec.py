@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 from milvus_tuning.api.base import ApiModel, NodeCount, ObjectName, Percent, Rule, Seconds
 from milvus_tuning.api.connections import Connections
 from milvus_tuning.api.placement import HotSegmentsMode, InMemoryReplicas, LoadBalancing
+from milvus_tuning.api.settings import ConfigOverrides, Consistency, Network, Profile, Storage
 
 
 class TargetKind(enum.StrEnum):
@@ -154,6 +155,12 @@ class QueryNodes(ApiModel):
     computation_target_percent: Percent = Field(
         default=50, description="Computation per node that a new size is computed for."
     )
+    read_concurrency_percent: int | None = Field(
+        default=None,
+        ge=10,
+        le=1000,
+        description="Searches and queries that a QueryNode carries out at once, in percent of its CPUs.",
+    )
     tolerance_percent: Annotated[int, Field(ge=0, le=50)] = Field(
         default=10, description="A ratio of measured to target this close to 1 changes nothing."
     )
@@ -240,6 +247,7 @@ class WindowAction(enum.StrEnum):
     SET_CONFIG = "SetConfig"
     MOVE_SEGMENTS = "MoveSegments"
     SET_REPLICA_NUMBER = "SetReplicaNumber"
+    RESTART = "Restart"
 
 
 class MaintenanceWindow(ApiModel):
@@ -295,18 +303,6 @@ class ManualOverride(ApiModel):
         return self
 
 
-class Consistency(ApiModel):
-    """How fresh a search's data must be. Nothing here is ever changed that is not declared."""
-
-    staleness_milliseconds: int | None = Field(
-        default=None,
-        ge=0,
-        le=3_600_000,
-        description="How old the data of a search at level Bounded may be: common.gracefulTime, read on each search. "
-        "Near 0 each search waits for the next time tick of Milvus (200 ms).",
-    )
-
-
 class MilvusTuningSpec(ApiModel):
     """What the operator should care about for one Milvus cluster. What is not declared is not touched."""
 
@@ -321,12 +317,20 @@ class MilvusTuningSpec(ApiModel):
         strict=True,
         description="Start nothing new; an operation already under way is finished or restored.",
     )
+    profile: Profile | None = None
     connections: Connections | None = None
     objectives: Objectives | None = None
     query_nodes: QueryNodes | None = None
     load_balancing: LoadBalancing | None = None
     in_memory_replicas: InMemoryReplicas | None = None
+    network: Network | None = None
+    storage: Storage | None = None
     consistency: Consistency | None = None
+    config_overrides: ConfigOverrides | None = Field(
+        default=None,
+        description="Expert: real keys of Milvus that no other field covers, their values as text. Each is checked "
+        "against the running version; what cannot act is refused with the reason.",
+    )
     approval: Approval | None = None
     verification: Verification | None = None
     maintenance_windows: list[MaintenanceWindow] | None = Field(

@@ -213,6 +213,8 @@ class ConfigStatus(ApiModel):
     effective: Word | None = None
     source: Word | None = None
     state: Word
+    component: Word | None = Field(default=None, description="What must restart for it; unset where nothing must.")
+    since: Word | None = Field(default=None, description="From when on it has been in this state.")
     message: Text = ""
 
 
@@ -230,7 +232,7 @@ class MilvusTuningStatus(ApiModel):
     ping_pong: list[MovingCollection] | None = Field(default=None, max_length=20)
     decision: DecisionStatus | None = None
     config: list[ConfigStatus] | None = Field(
-        default=None, max_length=40, json_schema_extra={"x-list-map-keys": ["intent"]}
+        default=None, max_length=100, json_schema_extra={"x-list-map-keys": ["intent"]}
     )
     last_plan: LastPlan | None = None
     history: list[OperationStatus] | None = Field(

@@ -47,6 +47,8 @@ def perform(step: Step, *, undo: bool, context: ApplyContext) -> str:
             return move_segments(step, undo=undo, context=context)
         case StepKind.SET_REPLICA_NUMBER:
             return set_replica_number(step, undo=undo, context=context)
+        case StepKind.RESTART_COMPONENT | StepKind.SET_COLLECTION_PROPERTY:
+            raise NotImplementedError(step.kind)
 
 
 def read_hand_back(context: ApplyContext) -> Mapping[str, OwnedKey]:

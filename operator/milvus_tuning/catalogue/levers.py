@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from functools import cache
 from importlib.resources import files
@@ -20,6 +20,7 @@ from typing import Any
 
 import yaml
 
+from milvus_tuning.catalogue.registry import Evidence
 from milvus_tuning.catalogue.version import ServerVersion, parse_version
 
 
@@ -36,6 +37,32 @@ class Intent(enum.StrEnum):
     STALENESS = "consistency.stalenessMilliseconds"
     PING_PONG = "loadBalancing.pingPong"
     PING_PONG_OVERSHOOT = "loadBalancing.pingPong (overshoot)"
+    ROUTING = "loadBalancing.routing"
+    READ_CONCURRENCY = "queryNodes.readConcurrencyPercent"
+    COMPRESSION = "network.compression"
+    POOL_OF_PROXIES = "network.connectionPoolSize"
+    POOL_OF_LEADERS = "network.connectionPoolSize (shard leaders)"
+    MESSAGE_SIZE = "network.maxMessageSize"
+    KEEPALIVE = "network.keepaliveSeconds"
+    WAL_FLUSH = "storage.wal.flushIntervalMilliseconds"
+    WAL_FLUSH_LOCAL = "storage.wal.flushIntervalMilliseconds (local storage)"
+    INSERT_BUFFER = "storage.wal.insertBufferSize"
+    MEMORY_SYNC = "storage.wal.memorySyncPercent"
+    COMPACTION = "storage.compaction"
+    WARMUP = "storage.cache.warmup"
+    WARMUP_VECTOR_FIELD = "storage.cache.warmup (vector field)"
+    WARMUP_SCALAR_INDEX = "storage.cache.warmup (scalar index)"
+    WARMUP_SCALAR_FIELD = "storage.cache.warmup (scalar field)"
+    MMAP = "storage.cache.mmap"
+    MMAP_VECTOR_FIELD = "storage.cache.mmap (vector field)"
+    EVICTION = "storage.cache.eviction"
+    EVICTION_LOW = "storage.cache.eviction (low watermark)"
+    EVICTION_HIGH = "storage.cache.eviction (high watermark)"
+
+    @property
+    def field(self) -> str:
+        """The path of the field alone."""
+        return self.value.partition(" ")[0]
 
 
 class Conversion(enum.StrEnum):
@@ -46,14 +73,22 @@ class Conversion(enum.StrEnum):
     PERCENT = "Percent"  # 90 -> "90"
     PERCENT_TO_RATIO = "PercentToRatio"  # 5 -> "0.05"
     SWITCH = "Switch"  # 0 -> "false", 1 -> "true"
+    SECONDS = "Seconds"  # 5 -> "5"
+    BYTES = "Bytes"  # 67108864 -> "67108864"
+    DURATION_MILLISECONDS = "DurationMilliseconds"  # 200 -> "200ms"
+    WORD = "Word"  # by the lever's words: "LeastLoaded" -> "look_aside"
 
     def text(self, number: int) -> str:
         """The key's value for the intent's number."""
         match self:
             case Conversion.SECONDS_TO_MILLISECONDS:
                 return str(number * 1000)
-            case Conversion.MILLISECONDS | Conversion.PERCENT:
+            case Conversion.MILLISECONDS | Conversion.PERCENT | Conversion.SECONDS | Conversion.BYTES:
                 return str(number)
+            case Conversion.DURATION_MILLISECONDS:
+                return f"{number}ms"
+            case Conversion.WORD:
+                raise ValueError("words are the lever's own: Lever.text")
             case Conversion.PERCENT_TO_RATIO:
                 return format((Decimal(number) / 100).normalize(), "f")
             case Conversion.SWITCH:
@@ -78,6 +113,22 @@ class Lever:
     since: ServerVersion
     until: ServerVersion
     evidence: str
+    """What the row rests on, in words."""
+    ground: Evidence = Evidence.SOURCE
+    """The kind of that evidence, of effect and safe range together; what is inferred never acts in mode Auto."""
+    mechanism: str = ""
+    """What the key does there, in a sentence."""
+    minimum: int | None = None
+    maximum: int | None = None
+    """The safe range, in the unit of the field."""
+    harm: str = ""
+    """What happens outside of the safe range."""
+    words: Mapping[str, str] = field(default_factory=dict)
+    """For Conversion.WORD: the field's word -> the key's text. A word that is missing has no lever here."""
+
+    def text(self, value: int | str) -> str | None:
+        """The key's text for the field's number or word; None for a word that this version has no text for."""
+        return self.words.get(value) if isinstance(value, str) else self.conversion.text(value)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -93,13 +144,15 @@ def find_lever(intent: Intent, version: ServerVersion) -> Lever | NoLever:
     """The lever of an intent in exactly this version."""
     if not version.released:
         return NoLever(intent=intent, reason=f"{version} is not a release; levers are known for releases only")
-    levers, gaps = _table()[intent]
+    levers, gaps = _table().get(intent, ((), ()))
     for lever in levers:
         if lever.since <= version < lever.until:
             return lever
     for since, until, gap in gaps:
         if since <= version < until:
             return gap
+    if not levers:
+        return NoLever(intent=intent, reason="no lever is known")
     newest = max(lever.until for lever in levers)
     reason = f"{version} is newer than what is known (below {newest})" if version >= newest else "no lever is known"
     return NoLever(intent=intent, reason=reason)
@@ -107,7 +160,7 @@ def find_lever(intent: Intent, version: ServerVersion) -> Lever | NoLever:
 
 def levers_of(intent: Intent) -> tuple[Lever, ...]:
     """All levers of an intent, oldest first."""
-    return _table()[intent][0]
+    return _table().get(intent, ((), ()))[0]
 
 
 _Gap = tuple[ServerVersion, ServerVersion, NoLever]

@@ -87,6 +87,9 @@ class SettingState(enum.StrEnum):
     PENDING_RESTART = "PendingRestart"
     SHADOWED = "Shadowed"
     UNSUPPORTED = "Unsupported"
+    DEAD = "Dead"  # nothing reads the key in this version: never written
+    NO_EVIDENCE = "NoEvidence"  # stored as declared; no running component was seen to have taken it
+    REFUSED = "Refused"  # never written: unknown, of the wrong type, out of range, or the install's own
     NOT_APPLIED = "NotApplied"  # mode Observe, paused, or refused: the message says which
 
 
@@ -101,3 +104,5 @@ class SettingStatus:
     source: str | None  # "etcd", "file or default", None where unknown
     state: SettingState
     message: str
+    component: str | None = None  # what must restart for it; None where nothing must
+    since: datetime | None = None  # from when on it has been in this state, where that is known
