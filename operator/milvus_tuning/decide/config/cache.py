@@ -11,9 +11,9 @@ No Milvus has a key for the size of a cache in bytes, so the budget itself is re
 guard (`queryCoord.overloadedMemoryThresholdPercentage`): nobody could reload what a lost QueryNode held.
 
 Eviction is one block of three keys. From 2.6 on a QueryNode does not start unless low <= high <= load guard, also where
-eviction is off (source of 2.6, initcore.InitTieredStorage; milvus#53053 for the same check of the disk). So the block is
+eviction is off (source of 2.6, initcore.InitTieredStorage; milvus#53053 is the same check of the disk). So the block is
 given whole and consistent, or not at all, and a load guard below the high watermark that is in force is objected to.
-Where memory limits are not known for a time, a block that is in etcd stays as it is.
+Where memory limits are not known for a time, a consistent block that is in etcd stays as it is.
 
 A node that is lost hands over to the others of its replicas. Bytes are known per node, not per replica, so each set of
 others is asked to take all of them: exact with one replica per collection, on the safe side with several. Where no
@@ -51,17 +51,12 @@ EVICTION_KEY: Final = "queryNode.segcore.tieredStorage.evictionEnabled"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Budget:
-    """Bytes that loaded data may use on each QueryNode; node is the one whose limit is the smallest."""
+    """Bytes that loaded data may use on each QueryNode, and how many percent of the limit that is, rounded down."""
 
     bytes: int
+    percent: int
     limit_bytes: int
-    node: str
     formula: str
-
-    @property
-    def percent(self) -> int:
-        """Of the limit, in whole percent, rounded down."""
-        return 100 * self.bytes // self.limit_bytes
 
     def __str__(self) -> str:
         return f"{self.formula} = {size(self.bytes)} for loaded data on each QueryNode"
@@ -84,14 +79,15 @@ def budget_of(cache: Cache, snapshot: Snapshot) -> Budget | str:
     if not _limits_known(snapshot):
         unknown = listed(node.pod for node in snapshot.members if not node.memory_limit_bytes)
         return f"the memory limit is not known of {unknown or 'any QueryNode'}"
-    limit_bytes, node = min((node.memory_limit_bytes or 0, node.pod) for node in snapshot.members)
+    limit_bytes, pod = min((node.memory_limit_bytes or 0, node.pod) for node in snapshot.members)
     reserved_bytes = number_of(cache.reserved_memory) if cache.reserved_memory else 0
     if reserved_bytes >= limit_bytes:
-        return f"reservedMemory {size(reserved_bytes)} leaves nothing of the {size(limit_bytes)} of {node}"
+        return f"reservedMemory {size(reserved_bytes)} leaves nothing of the {size(limit_bytes)} of {pod}"
+    usable = (limit_bytes - reserved_bytes) * cache.usable_percent
     return Budget(
-        bytes=(limit_bytes - reserved_bytes) * cache.usable_percent // 100,
+        bytes=usable // 100,
+        percent=usable // limit_bytes,
         limit_bytes=limit_bytes,
-        node=node,
         formula=f"({size(limit_bytes)} - {size(reserved_bytes)}) x {cache.usable_percent} %",
     )
 
@@ -182,7 +178,7 @@ def _block(
     if isinstance(guard, str):
         return guard
     if isinstance(budget, str):
-        return budget if _limits_known(snapshot) else _kept(snapshot, budget)
+        return budget if _limits_known(snapshot) else _kept(snapshot, guard, budget)
     high = budget.percent
     low = high - WATERMARK_GAP_PERCENT
     if low < 1:
@@ -203,13 +199,16 @@ def _block(
     return next(_outside(block, version), None) or block
 
 
-def _kept(snapshot: Snapshot, missing: str) -> tuple[Declared, ...] | str:
+def _kept(snapshot: Snapshot, guard: float, missing: str) -> tuple[Declared, ...] | str:
     """The block that is in etcd, whole; to hand it back for want of an observation would be a change as well."""
-    stored = [snapshot.settings.get(normalised(key)) for key in (LOW_WATERMARK_KEY, HIGH_WATERMARK_KEY, EVICTION_KEY)]
-    texts = [one.value for one in stored if one is not None]
-    if len(texts) < len(stored) or not Conversion.SWITCH.same(texts[2], "true"):
+    keys = (LOW_WATERMARK_KEY, HIGH_WATERMARK_KEY, EVICTION_KEY)
+    stored = [one.value for key in keys if (one := snapshot.settings.get(normalised(key))) is not None]
+    if len(stored) < len(keys) or not Conversion.SWITCH.same(stored[2], "true"):
         return missing
-    low, high = (round(100 * (_number(text) or 0.0)) for text in texts[:2])
+    low, high = (round(100 * (_number(text) or 0.0)) for text in stored[:2])
+    same = Conversion.PERCENT_TO_RATIO.same
+    if not 0 < low < high <= guard or not same(stored[0], _ratio(low)) or not same(stored[1], _ratio(high)):
+        return missing
     note = f"stays as it stands, it cannot be reckoned now: {missing}"
     values = ((Intent.EVICTION_LOW, low), (Intent.EVICTION_HIGH, high), (Intent.EVICTION, 1))
     return tuple(Declared(intent=intent, value=value, note=note) for intent, value in values)
@@ -238,6 +237,10 @@ def _high_watermark_percent(snapshot: Snapshot) -> float:
     """The high watermark that is in force; Milvus takes what it cannot read for 0."""
     text = standing(snapshot, HIGH_WATERMARK_KEY)
     return DEFAULT_HIGH_WATERMARK_PERCENT if text is None else 100 * (_number(text) or 0.0)
+
+
+def _ratio(percent: int) -> str:
+    return Conversion.PERCENT_TO_RATIO.text(percent)
 
 
 def _number(text: str) -> float | None:

@@ -16,7 +16,6 @@ always, so that it can be reported as Unsupported. `pingPong` is not here: its k
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 
@@ -31,7 +30,7 @@ from milvus_tuning.api import (
     Wal,
     number_of,
 )
-from milvus_tuning.catalogue import Conversion, Intent, ServerVersion
+from milvus_tuning.catalogue import Intent, ServerVersion
 from milvus_tuning.decide.config import cache, compression
 from milvus_tuning.decide.config.intents import Declared, lever_of, within_range
 from milvus_tuning.decide.guard import load_guard_objection
@@ -39,6 +38,8 @@ from milvus_tuning.plan import SettingStatus
 from milvus_tuning.snapshot import Snapshot
 
 __all__ = ["Declared", "declared", "unsupported"]
+
+_WARMUP = (Intent.WARMUP, Intent.WARMUP_VECTOR_FIELD, Intent.WARMUP_SCALAR_INDEX, Intent.WARMUP_SCALAR_FIELD)
 
 
 def declared(
@@ -53,10 +54,10 @@ def declared(
         *_balancing(spec.load_balancing or LoadBalancing(), snapshot, version, now),
         *_consistency(spec),
         *_query_nodes(spec),
-        *_network(spec.network or Network(), snapshot, version),
+        *_network(spec.network or Network(), snapshot),
         *_wal(spec),
-        *_compaction(spec, version),
-        *_cache(spec, snapshot, version, now),
+        *_compaction(spec),
+        *_cache(spec, snapshot, now),
     )
     block = _eviction(spec, snapshot, version, now)
     return tuple(within_range(one, version) for one in (*_carried(single, version), *block))
@@ -103,14 +104,13 @@ def _query_nodes(spec: MilvusTuningSpec) -> Iterator[Declared]:
     yield from _number(Intent.READ_CONCURRENCY, spec.query_nodes.read_concurrency_percent if spec.query_nodes else None)
 
 
-def _network(network: Network, snapshot: Snapshot, version: ServerVersion | None) -> Iterator[Declared]:
+def _network(network: Network, snapshot: Snapshot) -> Iterator[Declared]:
     if network.compression is Compression.AUTO:
         choice = compression.choose(network, snapshot)
         if choice.enabled is not None:
             yield Declared(intent=Intent.COMPRESSION, value=int(choice.enabled), note=choice.note)
     elif network.compression is not None:
-        on = network.compression is Compression.ENABLED
-        yield _switch(Intent.COMPRESSION, network.compression, version, on=on)
+        yield Declared(intent=Intent.COMPRESSION, value=int(network.compression is Compression.ENABLED))
     yield from _number(Intent.POOL_OF_PROXIES, network.connection_pool_size)
     yield from _number(Intent.POOL_OF_LEADERS, network.connection_pool_size)
     yield from _quantity(Intent.MESSAGE_SIZE, network.max_message_size)
@@ -125,15 +125,13 @@ def _wal(spec: MilvusTuningSpec) -> Iterator[Declared]:
     yield from _number(Intent.MEMORY_SYNC, wal.memory_sync_percent)
 
 
-def _compaction(spec: MilvusTuningSpec, version: ServerVersion | None) -> Iterator[Declared]:
+def _compaction(spec: MilvusTuningSpec) -> Iterator[Declared]:
     compaction = spec.storage.compaction if spec.storage else None
     if compaction is not None:
-        yield _switch(Intent.COMPACTION, compaction, version, on=compaction is Compaction.AUTOMATIC)
+        yield Declared(intent=Intent.COMPACTION, value=int(compaction is Compaction.AUTOMATIC))
 
 
-def _cache(
-    spec: MilvusTuningSpec, snapshot: Snapshot, version: ServerVersion | None, now: datetime
-) -> Iterator[Declared]:
+def _cache(spec: MilvusTuningSpec, snapshot: Snapshot, now: datetime) -> Iterator[Declared]:
     found = spec.storage.cache if spec.storage else None
     if found is None:
         return
@@ -144,7 +142,7 @@ def _cache(
         on = found.mmap is Switch.ENABLED
         objection = None if on else cache.mmap_objection(spec, snapshot, now)
         for intent in (Intent.MMAP, Intent.MMAP_VECTOR_FIELD):
-            yield _switch(intent, found.mmap, version, on=on, objection=objection)
+            yield Declared(intent=intent, value=int(on), objection=objection)
 
 
 def _eviction(
@@ -162,15 +160,3 @@ def _number(intent: Intent, number: int | None) -> Iterator[Declared]:
 def _quantity(intent: Intent, quantity: str | None) -> Iterator[Declared]:
     if quantity is not None:
         yield Declared(intent=intent, value=number_of(quantity))
-
-
-def _switch(
-    intent: Intent, word: enum.StrEnum, version: ServerVersion | None, *, on: bool, objection: str | None = None
-) -> Declared:
-    """1 or 0; the field's word where the lever takes words."""
-    lever = lever_of(intent, version)
-    words = lever is not None and lever.conversion is Conversion.WORD
-    return Declared(intent=intent, value=word.value if words else int(on), objection=objection)
-
-
-_WARMUP = (Intent.WARMUP, Intent.WARMUP_VECTOR_FIELD, Intent.WARMUP_SCALAR_INDEX, Intent.WARMUP_SCALAR_FIELD)

@@ -12,7 +12,8 @@ from milvus_tuning.snapshot import Snapshot
 class Declared:
     """What an intent is to be.
 
-    value is a number in the unit of the field (0 or 1 for a switch), or the field's word where the lever takes words.
+    value is a number in the unit of the field (0 or 1 for a switch), or the field's word where its levers take words
+    (routing, warmup).
     note says how it came about, where it was not simply declared. objection says why it is not to be written now
     although it has a lever; None where nothing speaks against it.
     """

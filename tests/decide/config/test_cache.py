@@ -1,0 +1,450 @@
+"""The memory for loaded data is a budget that is checked, and eviction is one consistent block or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from milvus_tuning.api import MilvusTuningSpec
+from milvus_tuning.catalogue import Intent
+from milvus_tuning.decide.config.declared import Declared, declared, unsupported
+from milvus_tuning.plan import SettingState, SettingStatus
+from milvus_tuning.snapshot import QueryNode, Snapshot
+from tests.builders import GIB, NOON, a_node, a_snapshot
+from tests.decide.config.a_policy import EVICTION, GUARD, HIGH, LOW, a_policy, in_etcd, in_files, the_version
+
+VERSION = the_version("2.6.20")
+SPAN = "for loaded data on each QueryNode"
+TOTAL = {EVICTION: "true", LOW: "0.47", HIGH: "0.52"}
+
+
+def a_cache(*, guard: int | None = None, **cache: Any) -> MilvusTuningSpec:
+    balancing = {} if guard is None else {"loadBalancing": {"overloadedMemoryPercent": guard}}
+    return a_policy(storage={"cache": cache}, **balancing)
+
+
+def nodes(*loaded_gib: float | None, limit_gib: float | None = 8) -> tuple[QueryNode, ...]:
+    """QueryNodes of 8 GiB that have so much loaded."""
+    return tuple(
+        replace(
+            a_node(f"qn-{number}", node_id=number, memory=None if held is None else held / 8, loaded=held and held / 8),
+            memory_limit_bytes=None if limit_gib is None else int(limit_gib * GIB),
+        )
+        for number, held in enumerate(loaded_gib, start=1)
+    )
+
+
+def status(spec: MilvusTuningSpec, snapshot: Snapshot, intent: str = "storage.cache") -> SettingStatus:
+    (found,) = (one for one in unsupported(spec, snapshot, VERSION) if one.intent == intent)
+    return found
+
+
+def eviction(spec: MilvusTuningSpec, snapshot: Snapshot, version: str = "2.6.20") -> tuple[Declared, ...]:
+    found = declared(spec, snapshot, the_version(version), NOON)
+    return tuple(one for one in found if one.intent.field == "storage.cache.eviction")
+
+
+# -- the budget -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("members", "replicas", "state", "message"),
+    [
+        pytest.param(
+            nodes(2, 2, 2),
+            1,
+            SettingState.EFFECTIVE,
+            f"(8.0 GiB - 2.0 GiB) x 70 % = 4.2 GiB {SPAN}; with qn-1 lost a QueryNode must hold 3.0 GiB",
+            id="it holds with one node lost",
+        ),
+        pytest.param(
+            nodes(3, 3, 3),
+            1,
+            SettingState.NOT_APPLIED,
+            f"(8.0 GiB - 2.0 GiB) x 70 % = 4.2 GiB {SPAN}; with qn-1 lost a QueryNode must hold 4.5 GiB, "
+            "which is above it",
+            id="it holds now, not with one node lost",
+        ),
+        pytest.param(
+            nodes(5, 1, 1),
+            1,
+            SettingState.NOT_APPLIED,
+            f"(8.0 GiB - 2.0 GiB) x 70 % = 4.2 GiB {SPAN}; the fullest QueryNode must hold 5.0 GiB, which is above it",
+            id="one node is too full now",
+        ),
+        pytest.param(
+            nodes(4),
+            1,
+            SettingState.EFFECTIVE,
+            f"(8.0 GiB - 2.0 GiB) x 70 % = 4.2 GiB {SPAN}; the fullest QueryNode must hold 4.0 GiB",
+            id="a single node has nobody to take over",
+        ),
+        pytest.param(
+            nodes(4, 4),
+            2,
+            SettingState.EFFECTIVE,
+            f"(8.0 GiB - 2.0 GiB) x 70 % = 4.2 GiB {SPAN}; the fullest QueryNode must hold 4.0 GiB",
+            id="two replicas of one node each: the other one serves",
+        ),
+        pytest.param(
+            nodes(2, 2, 2, 2),
+            2,
+            SettingState.EFFECTIVE,
+            f"(8.0 GiB - 2.0 GiB) x 70 % = 4.2 GiB {SPAN}; with qn-1 lost a QueryNode must hold 4.0 GiB",
+            id="two replicas of two: the other node of the replica takes all",
+        ),
+        pytest.param(
+            (*nodes(1, 1), *nodes(0, 0, 1, limit_gib=6)[2:]),
+            1,
+            SettingState.EFFECTIVE,
+            f"(6.0 GiB - 2.0 GiB) x 70 % = 2.8 GiB {SPAN}; with qn-1 lost a QueryNode must hold 1.5 GiB",
+            id="the smallest limit counts",
+        ),
+        pytest.param(
+            nodes(2, None, 2),
+            1,
+            SettingState.NOT_APPLIED,
+            f"(8.0 GiB - 2.0 GiB) x 70 % = 4.2 GiB {SPAN}; whether it holds cannot be told: what is loaded is not "
+            "known of qn-2",
+            id="missing is not zero",
+        ),
+    ],
+)
+def test_the_budget_is_told_with_what_must_fit_into_it(
+    members: Sequence[QueryNode], replicas: int, state: SettingState, message: str
+) -> None:
+    snapshot = a_snapshot(members, replicas=replicas)
+    found = status(a_cache(reservedMemory="2Gi"), snapshot)
+    assert (found.state, found.message) == (state, message)
+    assert (found.key, found.effective, found.source) == (None, None, None)
+    assert f" = {found.desired} {SPAN}" in message
+
+
+@pytest.mark.parametrize(
+    ("snapshot", "reserved", "message"),
+    [
+        pytest.param(a_snapshot(nodes()), "2Gi", "the memory limit is not known of any QueryNode", id="no QueryNode"),
+        pytest.param(
+            a_snapshot(nodes(2, 2, limit_gib=None)),
+            "2Gi",
+            "the memory limit is not known of qn-1, qn-2",
+            id="no limits",
+        ),
+        pytest.param(
+            a_snapshot(nodes(2, 2)),
+            "8Gi",
+            "reservedMemory 8.0 GiB leaves nothing of the 8.0 GiB of qn-1",
+            id="all is reserved",
+        ),
+    ],
+)
+def test_without_a_budget_it_says_why(snapshot: Snapshot, reserved: str, message: str) -> None:
+    found = status(a_cache(reservedMemory=reserved), snapshot)
+    assert (found.state, found.desired) == (SettingState.NOT_APPLIED, None)
+    assert found.message == f"there is no budget: {message}"
+
+
+def test_a_placement_that_is_known_in_part_does_not_tell_whether_it_holds() -> None:
+    found = status(a_cache(reservedMemory="2Gi"), a_snapshot(nodes(1, 1, 1), placement_coverage=0.5))
+    assert found.state is SettingState.NOT_APPLIED
+    assert found.message.endswith("cannot be told: the placement is known of 50 % of the collections")
+
+
+def test_a_node_that_leaves_or_is_not_ready_is_not_counted() -> None:
+    leaving = replace(nodes(1, 1, 1, limit_gib=4)[2], terminating=True)
+    found = status(a_cache(reservedMemory="2Gi"), a_snapshot((*nodes(1, 1), leaving)))
+    assert found.desired == "4.2 GiB"
+
+
+# -- eviction ---------------------------------------------------------------------------------------------------------
+
+
+def a_block(low: int, high: int, guard: int, formula: str) -> dict[Intent, Declared]:
+    note = f"high watermark {high} %, low {low} %, load guard {guard} %: {formula} {SPAN}"
+    values = {Intent.EVICTION_LOW: low, Intent.EVICTION_HIGH: high, Intent.EVICTION: 1}
+    return {intent: Declared(intent=intent, value=value, note=note) for intent, value in values.items()}
+
+
+LOWERED = (Intent.EVICTION_LOW, Intent.EVICTION_HIGH, Intent.EVICTION)
+RAISED = (Intent.EVICTION_HIGH, Intent.EVICTION_LOW, Intent.EVICTION)
+
+
+@pytest.mark.parametrize(
+    ("spec", "stored", "block", "order"),
+    [
+        pytest.param(
+            a_cache(reservedMemory="2Gi", eviction="Enabled"),
+            {},
+            a_block(47, 52, 90, "(8.0 GiB - 2.0 GiB) x 70 % = 4.2 GiB"),
+            LOWERED,
+            id="below the default watermarks the low one comes first",
+        ),
+        pytest.param(
+            a_cache(usablePercent=90, eviction="Enabled"),
+            {},
+            a_block(85, 90, 90, "(8.0 GiB - 0 B) x 90 % = 7.2 GiB"),
+            RAISED,
+            id="up to the load guard; above the default watermarks the high one comes first",
+        ),
+        pytest.param(
+            a_cache(usablePercent=60, eviction="Enabled"),
+            {HIGH: "0.5", LOW: "0.45"},
+            a_block(55, 60, 90, "(8.0 GiB - 0 B) x 60 % = 4.8 GiB"),
+            RAISED,
+            id="above those in etcd",
+        ),
+        pytest.param(
+            a_cache(usablePercent=70, eviction="Enabled", guard=85),
+            {GUARD: "80"},
+            a_block(65, 70, 80, "(8.0 GiB - 0 B) x 70 % = 5.6 GiB"),
+            LOWERED,
+            id="the lower load guard counts, here that in etcd",
+        ),
+        pytest.param(
+            a_cache(usablePercent=95, eviction="Enabled"),
+            {GUARD: "95"},
+            a_block(90, 95, 95, "(8.0 GiB - 0 B) x 95 % = 7.6 GiB"),
+            RAISED,
+            id="under a load guard in etcd that is higher than the default",
+        ),
+    ],
+)
+def test_eviction_is_given_with_its_watermarks(
+    spec: MilvusTuningSpec, stored: dict[str, str], block: dict[Intent, Declared], order: tuple[Intent, ...]
+) -> None:
+    snapshot = a_snapshot(nodes(2, 2), settings=in_etcd(**stored))
+    found = eviction(spec, snapshot)
+    assert tuple(replace(one, objection=None) for one in found) == tuple(block[intent] for intent in order)
+
+
+@pytest.mark.parametrize(
+    ("spec", "snapshot", "message"),
+    [
+        pytest.param(
+            a_cache(usablePercent=91, eviction="Enabled"),
+            a_snapshot(nodes(2, 2)),
+            "the high watermark of 91 % would be above the load guard of 90 %, and no QueryNode would start again: "
+            "raise reservedMemory, or lower usablePercent",
+            id="above the default load guard",
+        ),
+        pytest.param(
+            a_cache(usablePercent=90, eviction="Enabled", guard=85),
+            a_snapshot(nodes(2, 2)),
+            "the high watermark of 90 % would be above the load guard of 85 %, and no QueryNode would start again: "
+            "raise reservedMemory, or lower usablePercent",
+            id="above the declared load guard",
+        ),
+        pytest.param(
+            a_cache(usablePercent=85, eviction="Enabled", guard=90),
+            a_snapshot(nodes(2, 2), install_config=in_files(**{GUARD: "80.5"})),
+            "the high watermark of 85 % would be above the load guard of 80.5 %, and no QueryNode would start again: "
+            "raise reservedMemory, or lower usablePercent",
+            id="above the load guard of a file",
+        ),
+        pytest.param(
+            a_cache(eviction="Enabled"),
+            a_snapshot(nodes(2, 2), settings=in_etcd(**{GUARD: "9O"})),
+            "queryCoord.overloadedMemoryThresholdPercentage is set to '9O', which is no number",
+            id="a load guard that Milvus reads as 0",
+        ),
+        pytest.param(
+            a_cache(eviction="Enabled"),
+            a_snapshot(nodes(2, 2), settings=in_etcd(**{GUARD: "nan"})),
+            "queryCoord.overloadedMemoryThresholdPercentage is set to 'nan', which is no number",
+            id="a load guard that compares with nothing",
+        ),
+        pytest.param(
+            a_cache(reservedMemory="7Gi", usablePercent=40, eviction="Enabled"),
+            a_snapshot(nodes(2, 2)),
+            "the budget of 410 MiB is 5 % of 8.0 GiB, too little for watermarks",
+            id="no room for a low watermark",
+        ),
+        pytest.param(
+            a_cache(reservedMemory="9Gi", eviction="Enabled"),
+            a_snapshot(nodes(2, 2), settings=in_etcd(**TOTAL)),
+            "reservedMemory 9.0 GiB leaves nothing of the 8.0 GiB of qn-1",
+            id="no budget, whatever is in etcd",
+        ),
+        pytest.param(
+            a_cache(eviction="Enabled"),
+            a_snapshot(nodes(2, 2, limit_gib=None)),
+            "the memory limit is not known of qn-1, qn-2",
+            id="limits not known, and nothing in etcd",
+        ),
+        pytest.param(
+            a_cache(eviction="Enabled"),
+            a_snapshot(nodes(), settings=in_etcd(**{**TOTAL, LOW: "0.6"})),
+            "the memory limit is not known of any QueryNode",
+            id="limits not known, and an inconsistent block in etcd",
+        ),
+    ],
+)
+def test_what_cannot_be_consistent_is_not_given_at_all(
+    spec: MilvusTuningSpec, snapshot: Snapshot, message: str
+) -> None:
+    assert eviction(spec, snapshot) == ()
+    found = status(spec, snapshot, "storage.cache.eviction")
+    assert (found.state, found.key) == (SettingState.NOT_APPLIED, None)
+    assert found.message == f"neither eviction nor its watermarks are set: {message}"
+
+
+def test_while_the_limits_are_not_known_the_block_in_etcd_stays() -> None:
+    spec, snapshot = a_cache(eviction="Enabled"), a_snapshot(nodes(), settings=in_etcd(**TOTAL))
+    note = "stays as it stands, it cannot be reckoned now: the memory limit is not known of any QueryNode"
+    assert eviction(spec, snapshot) == (
+        Declared(intent=Intent.EVICTION_LOW, value=47, note=note),
+        Declared(intent=Intent.EVICTION_HIGH, value=52, note=note),
+        Declared(intent=Intent.EVICTION, value=1, note=note),
+    )
+    assert [one.intent for one in unsupported(spec, snapshot, VERSION)] == ["storage.cache"]
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        pytest.param({EVICTION: "true", HIGH: "0.52"}, id="a part"),
+        pytest.param({**TOTAL, EVICTION: "false"}, id="switched off"),
+        pytest.param({**TOTAL, LOW: "0.475"}, id="fractions of a percent, which are not ours"),
+        pytest.param({**TOTAL, HIGH: "0.95"}, id="above the load guard"),
+        pytest.param({**TOTAL, LOW: "x"}, id="no number"),
+    ],
+)
+def test_only_a_whole_and_consistent_block_stays(stored: dict[str, str]) -> None:
+    assert eviction(a_cache(eviction="Enabled"), a_snapshot(nodes(), settings=in_etcd(**stored))) == ()
+
+
+@pytest.mark.parametrize("version", ["2.3.5", "2.5.27", "2.6.0", "2.6.3"])
+def test_before_2_6_4_there_is_no_block_and_nothing_is_wrong_with_it(version: str) -> None:
+    spec, snapshot = a_cache(usablePercent=95, eviction="Enabled"), a_snapshot(nodes(2, 2))
+    assert eviction(spec, snapshot, version) == (Declared(intent=Intent.EVICTION, value=1),)
+    assert [one.intent for one in unsupported(spec, snapshot, the_version(version))] == ["storage.cache"]
+
+
+# -- what needs memory ------------------------------------------------------------------------------------------------
+
+FULL = "all that is loaded must be in memory: 2 of 3 QueryNodes would have to hold 98 % of their memory"
+
+
+@pytest.mark.parametrize(
+    ("cache", "snapshot", "words"),
+    [
+        pytest.param({"mmap": "Enabled"}, a_snapshot(nodes(5.2, 5.2, 5.2)), None, id="mmap on needs none"),
+        pytest.param({"mmap": "Disabled"}, a_snapshot(nodes(2, 2, 2)), None, id="mmap off, and it fits"),
+        pytest.param(
+            {"mmap": "Disabled"},
+            a_snapshot(nodes(5.2, 5.2, 5.2)),
+            f"without mmap {FULL}",
+            id="mmap off, and it does not",
+        ),
+        pytest.param(
+            {"mmap": "Disabled"},
+            a_snapshot(nodes(4, 4, 4), settings=in_etcd(**{GUARD: "70"})),
+            "a guard of 70 % would stop that",
+            id="mmap off, under the load guard in etcd",
+        ),
+        pytest.param(
+            {"mmap": "Disabled"},
+            a_snapshot(nodes(2, 2, 2), settings=in_etcd(**{GUARD: "x"})),
+            "is no number",
+            id="mmap off, under a load guard that cannot be read",
+        ),
+        pytest.param(
+            {"mmap": "Disabled"}, a_snapshot(nodes(2, None, 2)), "memory is not known of qn-2", id="not known"
+        ),
+        pytest.param({"eviction": "Disabled"}, a_snapshot(nodes(5.2, 5.2, 5.2)), None, id="eviction is off anyway"),
+        pytest.param(
+            {"eviction": "Disabled"},
+            a_snapshot(nodes(5.2, 5.2, 5.2), settings=in_etcd(**TOTAL)),
+            f"without eviction {FULL}",
+            id="eviction off, and it does not fit",
+        ),
+        pytest.param(
+            {"eviction": "Disabled"},
+            a_snapshot(nodes(2, 2, 2), settings=in_etcd(**TOTAL)),
+            None,
+            id="eviction off, and it fits",
+        ),
+    ],
+)
+def test_what_takes_memory_is_objected_to_where_there_is_none(
+    cache: dict[str, Any], snapshot: Snapshot, words: str | None
+) -> None:
+    found = declared(a_cache(**cache), snapshot, VERSION, NOON)
+    assert found
+    for one in found:
+        assert (one.objection is None) if words is None else (words in (one.objection or "")), one
+
+
+# -- properties -------------------------------------------------------------------------------------------------------
+
+ratios = st.none() | st.integers(0, 120).map(lambda percent: str(Decimal(percent) / 100)) | st.just("x")
+guards = st.none() | st.integers(0, 100).map(str) | st.sampled_from(("x", "nan", "87.5"))
+caches = st.fixed_dictionaries(
+    {"eviction": st.sampled_from(("Enabled", "Disabled")), "usablePercent": st.integers(1, 100)},
+    optional={"reservedMemory": st.integers(0, 10_000).map(lambda size: f"{size}Mi")},
+)
+members = st.lists(st.none() | st.floats(0, 8), max_size=3).flatmap(
+    lambda held: st.sampled_from((8, 6.3, 4, None)).map(lambda limit: nodes(*held, limit_gib=limit))
+)
+
+
+def stored_keys(guard: str | None, low: str | None, high: str | None, switch: str | None) -> dict[str, str]:
+    given_keys = {GUARD: guard, LOW: low, HIGH: high, EVICTION: switch}
+    return {key: value for key, value in given_keys.items() if value is not None}
+
+
+switches = st.sampled_from((None, "true", "false"))
+stores = st.builds(stored_keys, guards, ratios, ratios, switches)
+declared_guards = st.none() | st.integers(50, 95)
+
+
+@given(caches, declared_guards, members, stores, stores)
+@settings(max_examples=60)
+def test_watermarks_are_whole_and_in_order_or_not_there(
+    cache: dict[str, Any], guard: int | None, found: tuple[QueryNode, ...], etcd: dict[str, str], files: dict[str, str]
+) -> None:
+    spec = a_cache(guard=guard, **cache)
+    snapshot = a_snapshot(found, settings=in_etcd(**etcd), install_config=in_files(**files))
+    block = eviction(spec, snapshot)
+    assert block == eviction(spec, snapshot)
+    values = {one.intent: one.value for one in block}
+    if cache["eviction"] == "Disabled":
+        assert values == {Intent.EVICTION: 0}
+        return
+    told = [one for one in unsupported(spec, snapshot, VERSION) if one.intent == "storage.cache.eviction"]
+    assert bool(block) is not bool(told)
+    if block:
+        assert len(block) == 3
+        assert values[Intent.EVICTION] == 1
+        in_force = float(etcd.get(GUARD, files.get(GUARD, "90")))
+        lowest = min(in_force, guard if guard is not None else 100)
+        assert 0 < int(values[Intent.EVICTION_LOW]) < int(values[Intent.EVICTION_HIGH]) <= lowest
+
+
+@given(caches, members, stores)
+@settings(max_examples=60)
+def test_writing_the_block_key_by_key_never_crosses_the_watermarks(
+    cache: dict[str, Any], found: tuple[QueryNode, ...], etcd: dict[str, str]
+) -> None:
+    low, high = Decimal(etcd.get(LOW, "0.75").replace("x", "0")), Decimal(etcd.get(HIGH, "0.8").replace("x", "0"))
+    for one in eviction(a_cache(**cache), a_snapshot(found, settings=in_etcd(**etcd))):
+        crossed = low > high
+        low = Decimal(one.value) / 100 if one.intent is Intent.EVICTION_LOW else low
+        high = Decimal(one.value) / 100 if one.intent is Intent.EVICTION_HIGH else high
+        assert crossed or low <= high
+
+
+@given(members, st.integers(1, 100))
+@settings(max_examples=60)
+def test_what_is_missing_never_makes_a_budget_hold(found: tuple[QueryNode, ...], usable: int) -> None:
+    spec, snapshot = a_cache(usablePercent=usable), a_snapshot(found)
+    for lost in range(len(found)):
+        fewer = (*found[:lost], replace(found[lost], loaded_bytes=replace(found[lost].loaded_bytes, value=None)))
+        unread = replace(snapshot, query_nodes=(*fewer, *found[lost + 1 :]))
+        assert status(spec, unread).state is SettingState.NOT_APPLIED
