@@ -168,9 +168,12 @@ def test_one_field_becomes_one_value(fields: dict[str, Any], expected: dict[Inte
         pytest.param(
             85,
             "2.6.20",
-            a_snapshot(install_config=in_files(**{HIGH: "0.88"})),
+            a_snapshot(settings=in_etcd(**{HIGH: "0.5"}), install_config=in_files(**{HIGH: "0.88"})),
             "below the high watermark of 88 %",
-            id="below the high watermark in a file",
+            id="below the high watermark of a file, which holds again once etcd's is gone",
+        ),
+        pytest.param(
+            83, "2.6.20", a_snapshot(settings=in_etcd(**{HIGH: "0.83"})), None, id="at one that is no binary fraction"
         ),
         pytest.param(85, "2.5.27", a_snapshot(settings=in_etcd(**{HIGH: "0.9"})), None, id="no such watermark in 2.5"),
     ],

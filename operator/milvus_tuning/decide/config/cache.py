@@ -30,7 +30,7 @@ from typing import Final
 
 from milvus_tuning.api import Cache, MilvusTuningSpec, Switch, number_of
 from milvus_tuning.catalogue import Conversion, Intent, ServerVersion, normalised
-from milvus_tuning.decide.config.intents import Declared, lever_of, range_objection, standing
+from milvus_tuning.decide.config.intents import Declared, beneath_etcd, lever_of, range_objection, standing
 from milvus_tuning.decide.guard import load_guard_objection
 from milvus_tuning.decide.load import node_loads, placement_gaps
 from milvus_tuning.decide.words import listed, size
@@ -158,12 +158,12 @@ def watermark_objection(snapshot: Snapshot, version: ServerVersion | None, *, pe
     """Why the load guard must not be set to this percentage: QueryNodes would not start again; None before 2.6."""
     if version is None or version < TIERED_STORAGE_CHECKED:
         return None
-    high = _high_watermark_percent(snapshot)
+    high = _highest_watermark_percent(snapshot)
     if percent >= high:
         return None
     return (
         f"a guard of {percent} % is below the high watermark of {high:g} % ({HIGH_WATERMARK_KEY}): no QueryNode would "
-        f"start again. Lower that one first, by storage.cache.eviction or in the configuration of the install"
+        f"start again. Lower that one first, wherever it is set"
     )
 
 
@@ -205,7 +205,7 @@ def _kept(snapshot: Snapshot, guard: float, missing: str) -> tuple[Declared, ...
     stored = [one.value for key in keys if (one := snapshot.settings.get(normalised(key))) is not None]
     if len(stored) < len(keys) or not Conversion.SWITCH.same(stored[2], "true"):
         return missing
-    low, high = (round(100 * (_number(text) or 0.0)) for text in stored[:2])
+    low, high = (round(_percent(text)) for text in stored[:2])
     same = Conversion.PERCENT_TO_RATIO.same
     if not 0 < low < high <= guard or not same(stored[0], _ratio(low)) or not same(stored[1], _ratio(high)):
         return missing
@@ -224,19 +224,41 @@ def _outside(block: tuple[Declared, ...], version: ServerVersion) -> Iterator[st
 
 
 def _load_guard_percent(spec: MilvusTuningSpec, snapshot: Snapshot) -> float | str:
-    """The lower of the load guard that is declared and the one that is in force, or what is wrong with that one."""
-    text = standing(snapshot, LOAD_GUARD_KEY)
-    in_force = DEFAULT_LOAD_GUARD_PERCENT if text is None else _number(text)
-    if in_force is None:
-        return f"{LOAD_GUARD_KEY} is set to {text!r}, which is no number"
+    """The lowest load guard of those declared, in etcd and of the install, or what is wrong with one of them.
+
+    Each of them may hold by the time that a QueryNode starts: what is in etcd may go, what is declared may come.
+    """
+    texts = _texts(snapshot, LOAD_GUARD_KEY, default=DEFAULT_LOAD_GUARD_PERCENT)
+    numbers = [_number(text) for text in texts]
+    unreadable = [text for text, number in zip(texts, numbers, strict=True) if number is None]
+    if unreadable:
+        return f"{LOAD_GUARD_KEY} is set to {unreadable[0]!r}, which is no number"
     declared = spec.load_balancing.overloaded_memory_percent if spec.load_balancing else None
-    return in_force if declared is None else min(float(declared), in_force)
+    return min(number for number in (*numbers, declared) if number is not None)
+
+
+def _highest_watermark_percent(snapshot: Snapshot) -> float:
+    """The highest high watermark of etcd and of the install; Milvus takes what it cannot read for 0."""
+    texts = _texts(snapshot, HIGH_WATERMARK_KEY, default=DEFAULT_HIGH_WATERMARK_PERCENT / 100)
+    return max(_percent(text) for text in texts)
 
 
 def _high_watermark_percent(snapshot: Snapshot) -> float:
-    """The high watermark that is in force; Milvus takes what it cannot read for 0."""
+    """The high watermark that is in force."""
     text = standing(snapshot, HIGH_WATERMARK_KEY)
-    return DEFAULT_HIGH_WATERMARK_PERCENT if text is None else 100 * (_number(text) or 0.0)
+    return DEFAULT_HIGH_WATERMARK_PERCENT if text is None else _percent(text)
+
+
+def _texts(snapshot: Snapshot, key: str, *, default: float) -> tuple[str, ...]:
+    """What is in etcd, if anything, and what holds without it."""
+    stored, beneath = snapshot.settings.get(normalised(key)), beneath_etcd(snapshot, key)
+    without = str(default) if beneath is None else beneath
+    return (without,) if stored is None else (stored.value, without)
+
+
+def _percent(ratio: str) -> float:
+    """0.55 -> 55, without the dust of binary fractions."""
+    return round(100 * (_number(ratio) or 0.0), 6)
 
 
 def _ratio(percent: int) -> str:

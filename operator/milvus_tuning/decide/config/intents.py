@@ -35,9 +35,14 @@ def standing(snapshot: Snapshot, key: str) -> str | None:
 
     None where nothing sets it, so that the default holds; also where nothing could be read.
     """
+    stored = snapshot.settings.get(normalised(key))
+    return stored.value if stored else beneath_etcd(snapshot, key)
+
+
+def beneath_etcd(snapshot: Snapshot, key: str) -> str | None:
+    """What a key is set to by the install itself, so what holds again once nothing is in etcd; None: the default."""
     name = normalised(key)
-    stored = snapshot.settings.get(name)
-    return stored.value if stored else snapshot.environment_config.get(name, snapshot.install_config.get(name))
+    return snapshot.environment_config.get(name, snapshot.install_config.get(name))
 
 
 def within_range(one: Declared, version: ServerVersion | None) -> Declared:
