@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -162,6 +163,7 @@ def test_a_declared_speed_goes_before_a_measured_one() -> None:
             measured(5, 1.5), "share of the network in the latency 1.5 is not plausible", id="more than the whole"
         ),
         pytest.param(measured(5, 0.9, 128, None), "dimensions not known of default.c1", id="a shape not read"),
+        pytest.param(measured(5, 0.9, 512, None), "dimensions not known of default.c1", id="512 settles nothing"),
         pytest.param(measured(5, 0.9, collections=()), "no collection is loaded", id="nothing loaded"),
         pytest.param(
             measured(5, None, None),
@@ -194,6 +196,13 @@ def test_what_is_in_etcd_stays_while_it_cannot_be_told(stored: str, value: int, 
     note = f"Auto: stays {word}, it cannot be decided now: link speed missing; {NO_SPEED}"
     snapshot = measured(None, None, stored=stored)
     assert declared(AUTO, snapshot, VERSION, NOON) == (Declared(intent=Intent.COMPRESSION, value=value, note=note),)
+    assert unsupported(AUTO, snapshot, VERSION) == ()
+
+
+@pytest.mark.parametrize("seconds", [0, 90])
+def test_what_is_given_and_what_is_reported_agree_on_the_age_of_a_sample(seconds: int) -> None:
+    snapshot, later = measured(0.5), NOON + timedelta(seconds=seconds)
+    assert len(declared(AUTO, snapshot, VERSION, later)) == 1
     assert unsupported(AUTO, snapshot, VERSION) == ()
 
 

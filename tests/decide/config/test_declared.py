@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from milvus_tuning.catalogue import Conversion, Intent, Lever, ServerVersion, find_lever
+from milvus_tuning.decide.config.cache import watermark_objection
 from milvus_tuning.decide.config.declared import Declared, declared, unsupported
 from milvus_tuning.decide.config.intents import range_objection, standing
 from milvus_tuning.plan import SettingState
@@ -172,9 +173,6 @@ def test_one_field_becomes_one_value(fields: dict[str, Any], expected: dict[Inte
             "below the high watermark of 88 %",
             id="below the high watermark of a file, which holds again once etcd's is gone",
         ),
-        pytest.param(
-            83, "2.6.20", a_snapshot(settings=in_etcd(**{HIGH: "0.83"})), None, id="at one that is no binary fraction"
-        ),
         pytest.param(85, "2.5.27", a_snapshot(settings=in_etcd(**{HIGH: "0.9"})), None, id="no such watermark in 2.5"),
     ],
 )
@@ -193,6 +191,14 @@ def test_from_2_6_on_a_guard_below_the_default_watermark_is_objected_to() -> Non
     before, since = (declared(spec, calm, the_version(text), NOON)[0] for text in ("2.5.27", "2.6.20"))
     assert before.objection is None
     assert since.objection is not None
+
+
+@pytest.mark.parametrize("percent", range(50, 96))
+def test_a_guard_at_the_high_watermark_is_safe_and_one_below_is_not(percent: int) -> None:
+    snapshot = a_snapshot(install_config=in_files(**{HIGH: f"0.{percent}"}))
+    assert watermark_objection(snapshot, the_version("2.6.0"), percent=percent) is None
+    assert watermark_objection(snapshot, the_version("2.6.0"), percent=percent - 1) is not None
+    assert watermark_objection(snapshot, the_version("2.5.27"), percent=percent - 1) is None
 
 
 # -- safe ranges ------------------------------------------------------------------------------------------------------
