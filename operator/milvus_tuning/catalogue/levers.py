@@ -231,11 +231,14 @@ def read_levers(text: str) -> _Table:
     """The table that a text of levers.yaml describes; raises LeverError where it is broken."""
     try:
         raw: dict[str, dict[str, list[dict[str, Any]]]] = yaml.safe_load(text)
-        table = {Intent(name): _rows(Intent(name), entry) for name, entry in raw.items()}
-    except LeverError as error:
-        raise LeverError(f"levers.yaml: {error}") from error
-    except (ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
-        raise LeverError(f"levers.yaml: {error}") from error
+    except yaml.YAMLError as error:
+        raise LeverError(f"levers.yaml is not YAML: {error}") from error
+    table: dict[Intent, tuple[tuple[Lever, ...], tuple[_Gap, ...]]] = {}
+    for name, entry in raw.items():
+        try:
+            table[Intent(name)] = _rows(Intent(name), entry)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise LeverError(f"levers.yaml: {name}: {error}") from error
     missing = [intent.value for intent in Intent if intent not in table]
     if missing:
         raise LeverError(f"levers.yaml: nothing is said of {', '.join(missing)}")
@@ -248,12 +251,12 @@ def _rows(intent: Intent, entry: dict[str, list[dict[str, Any]]]) -> tuple[tuple
     spans = sorted([*((lever.since, lever.until) for lever in levers), *(gap[:2] for gap in gaps)])
     for (_, until), (since, _) in pairwise(spans):
         if since < until:
-            raise LeverError(f"{intent}: the span from {since} on begins inside of the one before it")
+            raise LeverError(f"the span from {since} on begins inside of the one before it")
     return levers, gaps
 
 
 def _lever(intent: Intent, row: dict[str, Any]) -> Lever:
-    where = f"{intent}, {row.get('key', '?')} from {row.get('since', '?')}"
+    where = f"{row.get('key', '?')} from {row.get('since', '?')}"
     lacking = [name for name in sorted(_NEEDED) if row.get(name) in (None, "")]
     if lacking or set(row) - _NEEDED - _MORE:
         raise LeverError(f"{where}: lacks {lacking}, does not know {sorted(set(row) - _NEEDED - _MORE)}")
@@ -283,22 +286,23 @@ def _lever(intent: Intent, row: dict[str, Any]) -> Lever:
 
 def _trouble(lever: Lever) -> str | None:
     """What is wrong with a row by itself."""
-    if lever.until <= lever.since:
-        return f"ends at {lever.until}, before it starts"
-    if lever.component not in COMPONENTS:
-        return f"{lever.component!r} is nothing that restarts; known are {', '.join(COMPONENTS)}"
-    if lever.ground is Evidence.RUN:
-        return "what was run is said by run_on, for exactly those releases"
-    if not all(lever.since <= version < lever.until for version in lever.run_on):
-        return "run_on names a release outside of the row"
-    if (lever.conversion is Conversion.WORD) is not bool(lever.words):
-        return "words and the conversion Word belong together"
     bounds = (lever.minimum, lever.maximum)
-    if lever.conversion in {Conversion.WORD, Conversion.SWITCH}:
-        return None if bounds == (None, None) else "a word or a switch has no minimum and no maximum"
-    if lever.minimum is None or lever.maximum is None or lever.minimum > lever.maximum:
-        return f"the safe range {bounds} is none"
-    return None
+    unbounded = lever.conversion in {Conversion.WORD, Conversion.SWITCH}
+    empty = lever.minimum is None or lever.maximum is None or lever.minimum > lever.maximum
+    elsewhere = [version for version in lever.run_on if not lever.since <= version < lever.until]
+    checks = (
+        (lever.until <= lever.since, f"ends at {lever.until}, before it starts"),
+        (lever.component not in COMPONENTS, f"{lever.component!r} is nothing that restarts: {', '.join(COMPONENTS)}"),
+        (lever.ground is Evidence.RUN, "what was run is said by run_on, for exactly those releases"),
+        (bool(elsewhere), "run_on names a release outside of the row"),
+        (
+            (lever.conversion is Conversion.WORD) is not bool(lever.words),
+            "words and the conversion Word belong together",
+        ),
+        (unbounded and bounds != (None, None), "a word or a switch has no minimum and no maximum"),
+        (not unbounded and empty, f"the safe range {bounds} is none"),
+    )
+    return next((trouble for wrong, trouble in checks if wrong), None)
 
 
 def _disagreement(lever: Lever, known: Catalogue) -> str | None:
@@ -328,7 +332,7 @@ def _disagreement_at(lever: Lever, key: ConfigKey, version: ServerVersion) -> st
 
 
 def _turns(lever: Lever, key: ConfigKey) -> list[ServerVersion]:
-    """The first release of the row, and each one in it from which on something may be otherwise: all there is to see."""
+    """The first release of the row, and each in it from which on something may be otherwise: that is all of them."""
     spans = (*key.present, *key.unsure, *key.live, *(effect.span for effect in key.effects))
     ends = {end for span in spans for end in (span.since, span.until) if end is not None} | {_MERGED_SINCE}
     return sorted({lever.since} | {end for end in ends if lever.since <= end < lever.until})
@@ -345,7 +349,7 @@ def _extremes(lever: Lever) -> Iterable[str]:
 def _gap(intent: Intent, row: dict[str, Any]) -> _Gap:
     since, until = _version(row["since"]), _version(row["until"])
     if until <= since or not row["reason"] or not row["nearest"]:
-        raise LeverError(f"{intent}, gap from {since}: must end after it starts, with a reason and what is nearest")
+        raise LeverError(f"gap from {since}: must end after it starts, with a reason and what is nearest")
     return since, until, NoLever(intent=intent, reason=row["reason"], nearest=row["nearest"])
 
 
