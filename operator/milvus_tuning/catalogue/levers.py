@@ -13,6 +13,7 @@ is `queryCoord.checkChannelInterval` = "60000", in force after a restart of the 
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal, InvalidOperation
@@ -36,6 +37,7 @@ _MERGED_SINCE = ServerVersion(2, 6, 0)
 """From here on the coordinators are one MixCoord, IndexNode is in DataNode, and StreamingNode has the log."""
 _ALL_BEFORE = ("Proxy", "MixCoord", *_COORDINATORS, "IndexCoord", "QueryNode", "DataNode", "IndexNode")
 _ALL_SINCE = ("Proxy", "MixCoord", "QueryNode", "DataNode", "StreamingNode")
+_NANOSECONDS = {"ns": 1, "us": 10**3, "µs": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
 
 
 class LeverError(ValueError):
@@ -116,9 +118,11 @@ class Conversion(enum.StrEnum):
                 return "true" if number else "false"
 
     def same(self, left: str, right: str) -> bool:
-        """Whether Milvus reads the same value from both: "0.050" is 0.05, "F" is false (Go's strconv.ParseBool)."""
+        """Whether Milvus reads the same value from both: "0.050" is 0.05, "F" is false, "0.2s" is 200ms (Go's)."""
         if self is Conversion.SWITCH:
             return left == right or _boolean(left) is _boolean(right) is not None
+        if self is Conversion.DURATION_MILLISECONDS:
+            return left == right or _duration(left) == _duration(right) is not None
         return left == right or _number(left) == _number(right) is not None
 
 
@@ -364,6 +368,14 @@ def _boolean(text: str) -> bool | None:
     if text in {"1", "t", "T", "TRUE", "true", "True"}:
         return True
     return False if text in {"0", "f", "F", "FALSE", "false", "False"} else None
+
+
+def _duration(text: str) -> Decimal | None:
+    """Nanoseconds of a duration as Go writes it, such as 1.5s or 1m30s."""
+    parts = re.findall(r"(\d+\.?\d*|\.\d+)(ns|us|µs|ms|s|m|h)", text)
+    if not parts or "".join(map("".join, parts)) != text:
+        return None
+    return sum((Decimal(number) * _NANOSECONDS[unit] for number, unit in parts), Decimal(0))
 
 
 def _number(text: str) -> Decimal | None:
