@@ -1,7 +1,7 @@
 """Milvus's own configuration on a real Milvus 2.3.5: what acts at once, what after a restart, and what never does.
 
-The probe of the restart-only key is `proxy.grpc.serverMaxRecvSize`: with 1 MiB a search of 4,096 vectors (2 MiB) is
-refused by the proxy, with the default of 64 MiB it is answered.
+The probe of a key that is read at start is `proxy.grpc.serverMaxSendSize`: with 1 MiB a reply of 512 x 512 hits (3 MiB)
+is refused by the proxy, with the default of 256 MiB it is sent.
 """
 
 from __future__ import annotations
@@ -19,10 +19,12 @@ from tests.e2e.world import COLLECTION, DATASET, NAMESPACE, RELEASE, World, spec
 pytestmark = pytest.mark.e2e
 
 CONFIG = "by-dev/config/"
-SIZE_KEY = f"{CONFIG}proxy.grpc.servermaxrecvsize"
+SIZE = "proxy.grpc.serverMaxSendSize"
+SIZE_INTENT = f"configOverrides.{SIZE}"
+SMALL = {SIZE: "1048576"}
 GUARD_KEY = f"{CONFIG}querycoord.overloadedmemorythresholdpercentage"
 GUARD_INTENT = "loadBalancing.overloadedMemoryPercent"
-LARGE_SEARCH = 4096  # vectors
+LARGE, HITS = 512, 512  # vectors, and hits of each
 PASSES_SECONDS = 15.0  # some passes of the operator, one each 3 s, and the 5 s after which Milvus reads etcd again
 
 
@@ -52,59 +54,64 @@ def pods(world: World) -> Mapping[str, frozenset[str]]:
     return {component: frozenset(found) for component, found in uids.items()}
 
 
-def takes(client: MilvusClient, vectors: int) -> bool | None:
-    """Whether so many vectors are searched at once; None where they fail for another reason than their size."""
+def answers(client: MilvusClient, vectors: int) -> bool | None:
+    """Whether so many vectors are answered at once; None where they fail for another reason than the size."""
     try:
-        client.search(COLLECTION, [[0.5] * DATASET.dim] * vectors, limit=1, timeout=60)
+        client.search(COLLECTION, [[0.5] * DATASET.dim] * vectors, limit=HITS, timeout=60)
     except MilvusException as refused:
         return False if "larger than max" in str(refused) else None
     return True
 
 
-def takes_large_search(world: World) -> bool | None:
-    """Whether the proxy takes 2 MiB at once; None while it cannot be asked at all."""
+def sends_large_replies(world: World) -> bool | None:
+    """Whether the proxy sends 3 MiB at once; None while it cannot be asked at all."""
     try:
         client = MilvusClient(world.uri, timeout=20)
     except MilvusException:
         return None
     try:
-        return takes(client, LARGE_SEARCH) if takes(client, 1) else None
+        return answers(client, LARGE) if answers(client, 1) else None
     finally:
         client.close()
 
 
-def await_takes(world: World, expected: bool) -> None:
-    """Await that a large search is taken, or refused."""
+def await_large_replies(world: World, expected: bool) -> None:
+    """Await that a large reply is sent, or refused."""
 
     def is_so() -> bool:
-        return takes_large_search(world) is expected
+        return sends_large_replies(world) is expected
 
-    wait_for(is_so, f"a search of 2 MiB to be {'taken' if expected else 'refused'}", seconds=120, every=2)
+    wait_for(is_so, f"a reply of 3 MiB to be {'sent' if expected else 'refused'}", seconds=120, every=2)
 
 
-def test_a_restart_key_rolls_its_component_and_no_other(calm: World) -> None:
-    await_takes(calm, True)
+def others(found: Mapping[str, frozenset[str]]) -> Mapping[str, frozenset[str]]:
+    """The pods of all components but the proxies."""
+    return {component: uids for component, uids in found.items() if component != "proxy"}
+
+
+def test_a_key_read_at_start_rolls_its_component_and_no_other(calm: World) -> None:
+    await_large_replies(calm, True)
     before = pods(calm)
-
-    calm.tune("main", declaring(network={"maxMessageSize": "1Mi"}, approval={"automatic": {"maxRisk": "Low"}}))
-    wait_for(lambda: state(calm, "network.maxMessageSize") == "PendingRestart", "the restart to be due")
-    wait_for(lambda: calm.plans("main"), "a plan to wait for a person")
+    calm.tune("main", declaring(configOverrides=SMALL))
+    plan = wait_for(lambda: calm.plans("main"), "a plan")[-1]
+    wait_for(lambda: state(calm, SIZE_INTENT) == "PendingRestart", "the restart to be due")
     time.sleep(PASSES_SECONDS)
-    assert calm.settings() == {}, "a restart-only key is not armed before its plan runs"
-    assert pods(calm) == before
+    assert calm.settings() == {}, "such a key is not armed before its plan runs"
+    assert pods(calm) == before, "its range is inferred: mode Auto waits for a person"
 
-    calm.tune("main", declaring(network={"maxMessageSize": "1Mi"}))
-    wait_for(lambda: state(calm, "network.maxMessageSize") == "Effective", "the key to act", seconds=240)
+    calm.vote(plan, "Approved")
+    wait_for(lambda: state(calm, SIZE_INTENT) == "Effective", "the key to act", seconds=240)
     after = pods(calm)
-    assert calm.settings() == {SIZE_KEY: "1048576"}
+    assert calm.settings() == {f"{CONFIG}{SIZE.lower()}": SMALL[SIZE]}
     assert after["proxy"].isdisjoint(before["proxy"])
-    assert {**after, "proxy": None} == {**before, "proxy": None}, "the pods of the others stay"
-    await_takes(calm, False)
+    assert others(after) == others(before), "the pods of the others stay"
+    await_large_replies(calm, False)
 
-    calm.tune("main", declaring())
-    wait_for(lambda: calm.settings() == {}, "the key to be handed back", seconds=120)
-    await_takes(calm, True)
-    assert {**pods(calm), "proxy": None} == {**before, "proxy": None}
+    calm.untune()
+    assert calm.settings() == {}, "handed back at once, in force with the next start"
+    assert pods(calm) == after
+    calm.kubectl("-n", NAMESPACE, "delete", "pods", "-l", "component=proxy", "--wait")
+    await_large_replies(calm, True)
 
 
 def test_what_cannot_act_is_never_written_nor_called_effective(calm: World) -> None:
