@@ -23,7 +23,7 @@ def a_policy(**fields: Any) -> MilvusTuningSpec:
 
 
 def in_etcd(**values: str) -> dict[str, EtcdSetting]:
-    """What etcd holds, by normalised key: {"a.b": "1"} as keyword arguments of a mapping."""
+    """What etcd holds, by normalised key: in_etcd(**{GUARD: "80"})."""
     return {
         normalised(key): EtcdSetting(key=key.lower(), value=value, spellings=(key.lower(),), revision=7)
         for key, value in values.items()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -83,33 +82,48 @@ BLOCK = (
 )
 
 
-def carried(found: Iterable[Declared], version: ServerVersion | None) -> tuple[Declared, ...]:
-    """The first intent of each field, and of the others those that have a lever."""
-    return tuple(
-        one
-        for one in found
-        if one.intent.value == one.intent.field
-        or (version is not None and isinstance(find_lever(one.intent, version), Lever))
-    )
+FURTHER = frozenset(one.intent for one in FIELDS if one.intent.value != one.intent.field)
+OF_2_4 = frozenset({Intent.POOL_OF_LEADERS, Intent.MMAP_VECTOR_FIELD})
 
 
 @pytest.mark.parametrize(
-    ("version", "eviction"),
+    ("version", "further", "eviction"),
     [
-        pytest.param("2.3.5", SWITCH, id="2.3.5"),
-        pytest.param("2.4.23", SWITCH, id="2.4.23"),
-        pytest.param("2.5.27", SWITCH, id="2.5.27"),
-        pytest.param("2.6.3", SWITCH, id="2.6.3, before eviction is supported"),
-        pytest.param("2.6.4", BLOCK, id="2.6.4, the first with eviction"),
-        pytest.param("2.6.20", BLOCK, id="2.6.20"),
-        pytest.param("3.0.0", BLOCK, id="3.0.0"),
-        pytest.param(None, SWITCH, id="version not known"),
+        pytest.param("2.3.5", frozenset(), SWITCH, id="2.3.5, one key for each field"),
+        pytest.param("2.4.23", OF_2_4, SWITCH, id="2.4.23, two pools and two kinds of mmap"),
+        pytest.param("2.5.27", OF_2_4, SWITCH, id="2.5.27"),
+        pytest.param("2.6.3", FURTHER, SWITCH, id="2.6.3, before eviction is supported"),
+        pytest.param("2.6.4", FURTHER, BLOCK, id="2.6.4, the first with eviction"),
+        pytest.param("2.6.20", FURTHER, BLOCK, id="2.6.20"),
+        pytest.param("3.0.0", FURTHER, BLOCK, id="3.0.0"),
+        pytest.param(None, frozenset(), SWITCH, id="version not known"),
     ],
 )
-def test_a_policy_that_declares_everything(version: str | None, eviction: tuple[Declared, ...]) -> None:
+def test_a_policy_that_declares_everything(
+    version: str | None, further: frozenset[Intent], eviction: tuple[Declared, ...]
+) -> None:
     known = the_version(version) if version else None
-    found = declared(a_policy(**EVERYTHING), a_snapshot(), known, NOON)
-    assert found == (*carried(FIELDS, known), *eviction)
+    fields = tuple(one for one in FIELDS if one.intent not in FURTHER or one.intent in further)
+    assert declared(a_policy(**EVERYTHING), a_snapshot(), known, NOON) == (*fields, *eviction)
+
+
+def test_every_intent_is_declared_by_a_field_but_those_of_damping() -> None:
+    given = {one.intent for one in declared(a_policy(**EVERYTHING), a_snapshot(), the_version("2.6.20"), NOON)}
+    assert set(Intent) - given == {Intent.PING_PONG, Intent.PING_PONG_OVERSHOOT}
+
+
+def test_each_value_outside_of_the_safe_range_of_its_lever_has_an_objection() -> None:
+    spec = a_policy(
+        network={"keepaliveSeconds": 5, "connectionPoolSize": 20}, storage={"wal": {"memorySyncPercent": 90}}
+    )
+    found = declared(spec, a_snapshot(), the_version("2.5.27"), NOON)
+    objections = {one.intent: (one.objection or "").partition(",")[0] for one in found}
+    assert objections == {
+        Intent.POOL_OF_PROXIES: "",
+        Intent.POOL_OF_LEADERS: "",
+        Intent.KEEPALIVE: "5 is outside of the safe range (10 to 60)",
+        Intent.MEMORY_SYNC: "90 is outside of the safe range (20 to 50)",
+    }
 
 
 @pytest.mark.parametrize("version", ["2.3.5", "2.5.27", "2.6.20", None])
