@@ -32,16 +32,12 @@ WORDS: Final = {
 
 def component_pods(pods: Sequence[Pod], label: str) -> tuple[ComponentPod, ...]:
     """The pods of Milvus's components that have not ended, in the order of their names."""
-    chosen = (pod for pod in pods if component_of(pod, label) in WORDS and not has_ended(pod))
-    return tuple(
-        _component_pod(pod, component_of(pod, label)) for pod in sorted(chosen, key=lambda pod: pod.metadata.name)
-    )
+    return tuple(_component_pod(pod, component_of(pod, label)) for pod in _chosen(pods, label))
 
 
 def addresses_of(pods: Sequence[Pod], label: str) -> tuple[tuple[str, str], ...]:
     """Name and IP of each of these pods that has one."""
-    chosen = (pod for pod in pods if component_of(pod, label) in WORDS and not has_ended(pod) and pod.status.pod_ip)
-    return tuple(sorted((pod.metadata.name, pod.status.pod_ip) for pod in chosen))
+    return tuple((pod.metadata.name, pod.status.pod_ip) for pod in _chosen(pods, label) if pod.status.pod_ip)
 
 
 def environment_of(pods: Sequence[Pod], label: str) -> dict[str, str]:
@@ -49,13 +45,17 @@ def environment_of(pods: Sequence[Pod], label: str) -> dict[str, str]:
 
     A variable that only some pods have counts for all; of several values for one the last by the pods' names does.
     """
-    chosen = sorted((pod for pod in pods if component_of(pod, label) in WORDS), key=lambda pod: pod.metadata.name)
     return {
         entry.name: entry.value
-        for pod in chosen
+        for pod in _chosen(pods, label)
         for entry in _container(pod, component_of(pod, label)).env or ()
         if entry.value is not None
     }
+
+
+def _chosen(pods: Sequence[Pod], label: str) -> list[Pod]:
+    chosen = (pod for pod in pods if component_of(pod, label) in WORDS and not has_ended(pod))
+    return sorted(chosen, key=lambda pod: pod.metadata.name)
 
 
 def _component_pod(pod: Pod, component: str) -> ComponentPod:

@@ -157,7 +157,8 @@ class ReadBackCache:
     def due(self, asked: Sequence[Question], now: float) -> tuple[Question, ...]:
         """The questions of this pass, those that have waited longest first; they count as asked from here on."""
         with self._lock:
-            self._kept = {question: kept for question, kept in self._kept.items() if question in set(asked)}
+            current = frozenset(asked)
+            self._kept = {question: kept for question, kept in self._kept.items() if question in current}
             waiting = sorted(asked, key=lambda one: (self._at(one), one.pod, one.role))[:MOST_CALLS_PER_PASS]
             for question in waiting:
                 self._kept[question] = _Kept(at=now)
