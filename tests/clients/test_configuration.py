@@ -133,17 +133,18 @@ CONFIGS = {
     "configs": [
         {"key": "queryCoord.autoBalance", "value": "true", "source": "EtcdSource"},
         {"key": "queryCoord.balanceTriggerOrder", "error": "key not found"},
+        {"key": "queryCoord.ip", "source": "FileSource"},
     ]
 }
 
 
 def test_mix_coord_tells_over_http_and_a_key_that_it_lacks_is_absent() -> None:
-    keys = ["queryCoord.autoBalance", "queryCoord.balanceTriggerOrder", "minio.secretAccessKey"]
+    keys = ["queryCoord.autoBalance", "queryCoord.balanceTriggerOrder", "queryCoord.ip", "minio.secretAccessKey"]
     with a_server(lambda _: Reply(body=CONFIGS)) as (address, asked):
         found = read_management(address.removeprefix("http://"), keys, timeout_seconds=5)
-    assert found == {"querycoordautobalance": "true"}
+    assert found == {"querycoordautobalance": "true", "querycoordip": ""}
     assert [(one.path, one.query) for one in asked] == [
-        ("/management/config/get", "keys=queryCoord.autoBalance%2CqueryCoord.balanceTriggerOrder")
+        ("/management/config/get", "keys=queryCoord.autoBalance%2CqueryCoord.balanceTriggerOrder%2CqueryCoord.ip")
     ]
 
 

@@ -14,6 +14,7 @@ from milvus_tuning.observe.etcd import MilvusProcess
 from milvus_tuning.observe.read_back import (
     KEPT_SECONDS,
     MOST_CALLS_PER_PASS,
+    RETRY_SECONDS,
     Question,
     ReadBackCache,
     ask,
@@ -63,11 +64,10 @@ def test_the_keys_are_those_that_carry_what_is_declared_in_this_version(
     assert declared_keys(_spec(**fields), release) == keys
 
 
-def a_pod(
-    component: str, *, name: str = "", started: datetime | None = STARTED, terminating: bool = False
-) -> ComponentPod:
+def a_pod(component: str, *, name: str = "", **fields: Any) -> ComponentPod:
     name = name or component.lower()
-    return ComponentPod(component=component, pod=name, pod_uid=name, started_at=started, terminating=terminating)
+    usual: dict[str, Any] = {"component": component, "pod": name, "pod_uid": name, "started_at": STARTED}
+    return ComponentPod(**(usual | fields))
 
 
 KEYS = ("common.gracefulTime", "dataCoord.segment.maxSize", "proxy.maxTaskNum", "queryCoord.autoBalance", "queryNode.x")
@@ -121,7 +121,8 @@ def test_the_port_of_a_session_beats_the_default() -> None:
 @pytest.mark.parametrize(
     ("pods", "addresses"),
     [
-        pytest.param([a_pod("QueryNode", started=None)], {"querynode": "10.0.0.1"}, id="does not run"),
+        pytest.param([a_pod("QueryNode", started_at=None)], {"querynode": "10.0.0.1"}, id="does not run"),
+        pytest.param([a_pod("QueryNode", ready=False)], {"querynode": "10.0.0.1"}, id="is not ready"),
         pytest.param([a_pod("QueryNode", terminating=True)], {"querynode": "10.0.0.1"}, id="leaves"),
         pytest.param([a_pod("QueryNode")], {}, id="without an IP"),
         pytest.param(
@@ -158,11 +159,20 @@ def test_mix_coord_is_asked_over_http(reply: Reply, values: dict[str, str] | Non
         assert ask(replace(a_question(1, key=QC), address=address.removeprefix("http://"), management=True)) == values
 
 
+def _answering(cache: ReadBackCache, asked: list[Question], now: float) -> list[str]:
+    """One pass in which everybody answers; whom it asked."""
+    due = cache.due(asked, now)
+    for question in due:
+        cache.keep(question, {"a": question.pod})
+    return [one.pod for one in due]
+
+
 def test_many_processes_take_turns() -> None:
     cache, asked = ReadBackCache(), [a_question(number) for number in range(MOST_CALLS_PER_PASS + 5)]
-    first, second = cache.due(asked, 0.0), cache.due(asked, 15.0)
-    assert [one.pod for one in first] == [one.pod for one in asked[:MOST_CALLS_PER_PASS]]
-    assert [one.pod for one in second[:6]] == [*(one.pod for one in asked[MOST_CALLS_PER_PASS:]), "pod-00"]
+    names = [one.pod for one in asked]
+    assert _answering(cache, asked, 0.0) == names[:MOST_CALLS_PER_PASS]
+    assert _answering(cache, asked, 15.0) == [*names[MOST_CALLS_PER_PASS:], *names[: MOST_CALLS_PER_PASS - 5]]
+    assert [one.pod for one in cache.known(15.0)] == names
 
 
 def test_an_answer_counts_until_the_process_is_asked_again_or_it_is_old() -> None:
@@ -173,6 +183,14 @@ def test_an_answer_counts_until_the_process_is_asked_again_or_it_is_old() -> Non
     assert (cache.known(KEPT_SECONDS), cache.known(KEPT_SECONDS + 1)) == (kept, ())
     cache.due([question], 15.0)
     assert cache.known(15.0) == ()
+
+
+def test_a_silent_process_is_asked_again_after_a_while_and_takes_nobodys_turn() -> None:
+    cache, silent, other = ReadBackCache(), a_question(1), a_question(2)
+    assert cache.due([silent, other], 0.0) == (silent, other)
+    cache.keep(other, {"a": "1"})
+    assert cache.due([silent, other], RETRY_SECONDS - 1) == (other,)
+    assert cache.due([silent, other], RETRY_SECONDS) == (silent,)
 
 
 @pytest.mark.parametrize(

@@ -86,7 +86,7 @@ def read_management(address: str, keys: Collection[str], *, timeout_seconds: flo
         raise ConfigurationError(f"{url} answered HTTP {reply.status}")
     try:
         found = json.loads(reply.data)["configs"]
-        pairs = {str(one["key"]): str(one["value"]) for one in found if not one.get("error")}
+        pairs = {str(one["key"]): str(one.get("value", "")) for one in found if not one.get("error")}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigurationError(f"{url} gave no list of configs") from error
     return _values(pairs, {normalised(key) for key in asked})

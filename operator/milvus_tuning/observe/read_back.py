@@ -22,7 +22,7 @@ answers as a QueryNode.
 
 Nothing is asked where the policy declares no such key. At most MOST_CALLS_PER_PASS calls are made in a pass, in turns;
 an answer counts until the process is asked again, for KEPT_SECONDS at most and no longer than its container runs. A
-process that is silent, or where TLS between components is on, is left out.
+process that is silent, or where TLS between components is on, is left out and asked again after RETRY_SECONDS.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ from milvus_tuning.snapshot import ComponentPod, ReadBack
 MOST_CALLS_PER_PASS: Final = 20
 TIMEOUT_SECONDS: Final = 1.0
 KEPT_SECONDS: Final = 120.0
+RETRY_SECONDS: Final = 30.0  # for one that was silent: a NetworkPolicy must not cost each pass its timeouts
 MANAGEMENT_SINCE: Final = ServerVersion(2, 6, 14)
 MERGED_SINCE: Final = ServerVersion(2, 6, 0)
 EVERYBODY: Final = "every component"  # in the catalogue: who must restart for a shared key
@@ -113,11 +114,11 @@ def questions(
     addresses: Mapping[str, str],
     processes: Sequence[MilvusProcess],
 ) -> tuple[Question, ...]:
-    """Whom to ask for which of the keys: the running processes that read them and have a call to tell.
+    """Whom to ask for which of the keys: the ready processes that read them and have a call to tell.
 
     addresses are the IPs by pod. Ports are those of the sessions; where none is known for a pod, Milvus's defaults.
     """
-    running = [pod for pod in pods if pod.started_at is not None and not pod.terminating and pod.pod in addresses]
+    running = [pod for pod in pods if pod.ready and pod.started_at and not pod.terminating and pod.pod in addresses]
     sharing = Counter((pod.component, addresses[pod.pod]) for pod in running)  # several on one host's own network
     found = (
         _question(pod, role, address, keys, version)
@@ -159,10 +160,11 @@ class ReadBackCache:
         with self._lock:
             current = frozenset(asked)
             self._kept = {question: kept for question, kept in self._kept.items() if question in current}
-            waiting = sorted(asked, key=lambda one: (self._at(one), one.pod, one.role))[:MOST_CALLS_PER_PASS]
-            for question in waiting:
-                self._kept[question] = _Kept(at=now)
-            return tuple(waiting)
+            waiting = [question for question in asked if not self._silent(question, now)]
+            waiting.sort(key=lambda one: (self._at(one), one.pod, one.role))
+            chosen = tuple(waiting[:MOST_CALLS_PER_PASS])
+            self._kept |= {question: _Kept(at=now) for question in chosen}
+            return chosen
 
     def keep(self, question: Question, values: Mapping[str, str]) -> None:
         """Remember an answer."""
@@ -178,6 +180,10 @@ class ReadBackCache:
                 if kept.values is not None and now - kept.at <= KEPT_SECONDS:
                     by_pod.setdefault(question.pod, {}).update(kept.values)
         return tuple(ReadBack(pod=pod, values=by_pod[pod]) for pod in sorted(by_pod))
+
+    def _silent(self, question: Question, now: float) -> bool:
+        kept = self._kept.get(question)
+        return kept is not None and kept.values is None and now - kept.at < RETRY_SECONDS
 
     def _at(self, question: Question) -> float:
         kept = self._kept.get(question)
