@@ -1,0 +1,1 @@
+"""What is declared of Milvus's own configuration, and how it stands."""
