@@ -167,7 +167,7 @@ class Observer:
     ) -> MilvusFacts:
         client, budget_seconds = connections.milvus, self._budget_seconds * 0.8
         if isinstance(client, MilvusClient):
-            return read_milvus(client, memory, budget_seconds=budget_seconds, shapes=spec.needs_heat)
+            return read_milvus(client, memory, budget_seconds=budget_seconds, shapes=spec.needs_shapes)
         return MilvusFacts(problems=(client,))
 
     def _measure(self, target: Target, connections: ClusterConnections, spec: MilvusTuningSpec) -> Measurements:
