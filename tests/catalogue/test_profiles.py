@@ -8,16 +8,16 @@ from typing import Any
 import pytest
 
 from milvus_tuning.api import MilvusTuningSpec, Objectives, ProfileName
+from milvus_tuning.catalogue import Conversion, Intent, levers_of
 from milvus_tuning.catalogue.profiles import ProfileGoal, Proposal, profiles, read_profiles
 from milvus_tuning.catalogue.registry import CatalogueError
 
-NO_PLAIN_FIELDS = ("consistency.collections", "storage.cache")
-PROPOSALS = [
-    pytest.param(one, id=f"{name} {number} {one.field}")
+PROPOSALS = {
+    f"{name} {number} {one.field}": one
     for name, revisions in profiles().items()
     for number, revision in revisions.items()
     for one in revision.proposals
-]
+}
 GOAL = '{goal: availability, value: "99.95", source: "a goal"}'
 PROPOSAL = '{field: network.compression, value: Enabled, source: "a start"}'
 
@@ -44,7 +44,7 @@ def test_each_profile_of_the_api_is_there_and_no_other() -> None:
     assert set(profiles()) == {name.value for name in ProfileName}
 
 
-@pytest.mark.parametrize("proposal", PROPOSALS)
+@pytest.mark.parametrize("proposal", PROPOSALS.values(), ids=PROPOSALS)
 def test_what_is_proposed_can_be_declared_as_it_is_written(proposal: Proposal) -> None:
     if proposal.field == "consistency.collections":
         level = [{"name": "products", "level": proposal.value}]
@@ -54,6 +54,19 @@ def test_what_is_proposed_can_be_declared_as_it_is_written(proposal: Proposal) -
     else:
         spec = declaring(proposal.field, proposal.value)
     MilvusTuningSpec.model_validate(spec)
+
+
+INTENTS = {intent.value: intent for intent in Intent}
+OF_KEYS = {name: one for name, one in PROPOSALS.items() if one.field in INTENTS}
+
+
+@pytest.mark.parametrize("proposal", OF_KEYS.values(), ids=OF_KEYS)
+def test_what_is_proposed_of_a_key_has_a_lever_and_tells_where_it_is_out_of_its_safe_range(proposal: Proposal) -> None:
+    levers = levers_of(INTENTS[proposal.field])
+    assert any(lever.conversion is not Conversion.WORD or proposal.value in lever.words for lever in levers)
+    above = [lever.maximum for lever in levers if lever.maximum is not None and int(proposal.value) > lever.maximum]
+    assert ("above the safe range" in proposal.note) is bool(above)
+    assert all(f"({bound})" in proposal.note for bound in above)
 
 
 def test_goals_are_objectives_of_the_api_or_availability() -> None:

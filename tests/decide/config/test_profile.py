@@ -132,11 +132,19 @@ def test_a_declared_block_says_nothing_of_the_fields_beside_it(field: str) -> No
         "consistency.collections": {"consistency": {"stalenessMilliseconds": 1000}},
         "network.compression": {"network": {"keepaliveSeconds": 10}},
         "storage.wal.flushIntervalMilliseconds": {"storage": {"wal": {"memorySyncPercent": 50}}},
+        "storage.cache": {"storage": {"compaction": "Automatic"}},
     }
     changes = blocks.get(field, {"storage": {"cache": {"usablePercent": 60}}})
     rows = [row for name in ProfileName for row in _rows(pinned(name, **changes)) if row.field == field]
     assert rows
     assert {row.declared for row in rows} == {None}
+
+
+def test_a_declared_cache_has_a_budget_without_a_reserve() -> None:
+    [row] = [
+        row for row in _rows(pinned("RAG", storage={"cache": {"mmap": "Enabled"}})) if row.field == "storage.cache"
+    ]
+    assert row.declared == "limit x 70 %"
 
 
 def _rows(spec: MilvusTuningSpec) -> Any:

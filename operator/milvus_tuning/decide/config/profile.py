@@ -137,11 +137,12 @@ def _levels(spec: MilvusTuningSpec) -> str | None:
 
 
 def _cache_budget(spec: MilvusTuningSpec) -> str | None:
-    """The budget is declared by what is kept free of it; without a reserve there is none."""
+    """The budget is declared by what is kept free of it; a declared cache always has one."""
     cache = spec.storage.cache if spec.storage else None
-    if cache is None or cache.reserved_memory is None:
+    if cache is None:
         return None
-    return f"(limit - {cache.reserved_memory}) x {cache.usable_percent} %"
+    usable = f"(limit - {cache.reserved_memory})" if cache.reserved_memory else "limit"
+    return f"{usable} x {cache.usable_percent} %"
 
 
 def _at(path: str, spec: MilvusTuningSpec) -> str | None:
