@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from milvus_tuning.apply.collection_property import release_levels, set_collection_property
 from milvus_tuning.apply.config import connected, hand_back, read_key, set_config
 from milvus_tuning.apply.context import ApplyContext, PreconditionChanged, etcd_errors
 from milvus_tuning.apply.moves import move_segments
@@ -47,7 +48,9 @@ def perform(step: Step, *, undo: bool, context: ApplyContext) -> str:
             return move_segments(step, undo=undo, context=context)
         case StepKind.SET_REPLICA_NUMBER:
             return set_replica_number(step, undo=undo, context=context)
-        case StepKind.RESTART_COMPONENT | StepKind.SET_COLLECTION_PROPERTY:
+        case StepKind.SET_COLLECTION_PROPERTY:
+            return set_collection_property(step, undo=undo, context=context)
+        case StepKind.RESTART_COMPONENT:
             raise NotImplementedError(step.kind)
 
 
@@ -59,11 +62,12 @@ def read_hand_back(context: ApplyContext) -> Mapping[str, OwnedKey]:
 
 
 def release_hand_back(context: ApplyContext) -> str:
-    """Hand back every key that this policy holds, whatever still declares it; what was done, in words."""
+    """Hand back every key and consistency level that this policy holds, whatever still declares it; in words."""
     etcd, root_path = connected(context)
     with etcd_errors("handing back"):
         records = read_records(etcd, root_path, context.policy_uid)
         outcomes = [hand_back(context, read_key(context, record.key)) for record in records]
         for lease_id in {record.lease_id for record in records if record.lease_id}:
             etcd.lease_revoke(lease_id)
+    outcomes += release_levels(context)
     return "; ".join(outcomes) or "nothing to hand back"

@@ -45,5 +45,5 @@ def ended_at(operation: Operation) -> datetime:
     return operation.finished_at or operation.started_at
 
 
-def _written(step: Step) -> tuple[str | int | None, str | int | None]:
-    return step.action.get("key"), step.action.get("value")
+def _written(step: Step) -> tuple[str | int | None, ...]:
+    return tuple(step.action.get(name) for name in ("key", "database", "collection", "property", "value"))

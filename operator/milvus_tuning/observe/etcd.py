@@ -12,10 +12,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from milvus_tuning.catalogue import config_prefix, normalised
+from milvus_tuning.clients.collection_levels import read_owned_levels
 from milvus_tuning.clients.etcd import EtcdClient, EtcdEntry, EtcdError, EtcdFailure
 from milvus_tuning.clients.handback import read_owned_keys
 from milvus_tuning.clients.milvus import QUERY_NODE_ROLE, MilvusNode, host_of
-from milvus_tuning.snapshot import EtcdSetting, OwnedKey, Problem, ProblemKind
+from milvus_tuning.snapshot import EtcdSetting, OwnedKey, OwnedLevel, Problem, ProblemKind
 
 SESSION_PREFIX = "session/querynode-"
 
@@ -31,6 +32,7 @@ class EtcdFacts:
     sessions: tuple[MilvusNode, ...] | None = None
     settings: Mapping[str, EtcdSetting] = field(default_factory=dict)
     owned_keys: Mapping[str, Mapping[str, OwnedKey]] = field(default_factory=dict)
+    owned_levels: Mapping[str, tuple[OwnedLevel, ...]] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
 
 
@@ -43,13 +45,15 @@ def read_etcd(client: EtcdClient, *, root_path: str, meta_path: str, pod_ips: fr
         if not hosts & pod_ips:
             return EtcdFacts(problems=(_unproved(sessions_at, hosts, pod_ips),))
         entries = client.get_prefix(config_prefix(root_path))
-        owned_keys = read_owned_keys(client, root_path)
+        owned_keys, owned_levels = read_owned_keys(client, root_path), read_owned_levels(client, root_path)
     except EtcdError as error:
         denied = error.failure in (EtcdFailure.CREDENTIALS_REJECTED, EtcdFailure.PERMISSION_DENIED)
         hint = "; see spec.connections.etcd.credentialsSecretRef" if denied else ""
         return EtcdFacts(problems=(Problem(kind=ProblemKind.ETCD_UNREACHABLE, message=f"{error}{hint}"),))
     settings = settings_of(entries, config_prefix(root_path))
-    return EtcdFacts(root_path=root_path, sessions=sessions, settings=settings, owned_keys=owned_keys)
+    return EtcdFacts(
+        root_path=root_path, sessions=sessions, settings=settings, owned_keys=owned_keys, owned_levels=owned_levels
+    )
 
 
 def sessions_of(entries: Sequence[EtcdEntry]) -> tuple[MilvusNode, ...]:
