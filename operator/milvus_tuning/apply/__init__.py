@@ -7,7 +7,8 @@ Each write is preceded by `context.require_lease()`, each call has a timeout.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 from milvus_tuning.apply.collection_property import release_levels, set_collection_property
 from milvus_tuning.apply.config import connected, hand_back, read_key, set_config
@@ -33,25 +34,26 @@ __all__ = [
 ]
 
 
+_BY_KIND: Mapping[StepKind, Callable[..., str]] = MappingProxyType(
+    {
+        StepKind.SCALE_QUERY_NODES: scale_query_nodes,
+        StepKind.DRAIN_QUERY_NODE: mark_pod,
+        StepKind.SET_CONFIG: set_config,
+        StepKind.TAKE_PLACEMENT: move_placement,
+        StepKind.RETURN_PLACEMENT: move_placement,
+        StepKind.MOVE_SEGMENTS: move_segments,
+        StepKind.SET_REPLICA_NUMBER: set_replica_number,
+        StepKind.SET_COLLECTION_PROPERTY: set_collection_property,
+    }
+)
+
+
 def perform(step: Step, *, undo: bool, context: ApplyContext) -> str:
     """Carry out a step, or take it back; what was done, in words. ApplyError where it could not be."""
-    match step.kind:
-        case StepKind.SCALE_QUERY_NODES:
-            return scale_query_nodes(step, undo=undo, context=context)
-        case StepKind.DRAIN_QUERY_NODE:
-            return mark_pod(step, undo=undo, context=context)
-        case StepKind.SET_CONFIG:
-            return set_config(step, undo=undo, context=context)
-        case StepKind.TAKE_PLACEMENT | StepKind.RETURN_PLACEMENT:
-            return move_placement(step, undo=undo, context=context)
-        case StepKind.MOVE_SEGMENTS:
-            return move_segments(step, undo=undo, context=context)
-        case StepKind.SET_REPLICA_NUMBER:
-            return set_replica_number(step, undo=undo, context=context)
-        case StepKind.SET_COLLECTION_PROPERTY:
-            return set_collection_property(step, undo=undo, context=context)
-        case StepKind.RESTART_COMPONENT:
-            raise NotImplementedError(step.kind)
+    carry_out = _BY_KIND.get(step.kind)
+    if carry_out is None:
+        raise NotImplementedError(step.kind)
+    return carry_out(step, undo=undo, context=context)
 
 
 def read_hand_back(context: ApplyContext) -> Mapping[str, OwnedKey]:

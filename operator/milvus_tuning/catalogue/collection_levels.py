@@ -2,7 +2,7 @@
 
 A collection gets its level when it is created; a search that names no level of its own gets that one. AlterCollection
 with the property `consistency_level` changes it from 2.4.23 in the 2.4 line, from 2.5.5 in the 2.5 line, and in every
-later one (Milvus pull requests 39906 and 39902). Before, the property is stored, the call succeeds, and the level stays.
+later one (Milvus pull requests 39906 and 39902). Before, the property is stored, the call succeeds, the level stays.
 """
 
 from __future__ import annotations

@@ -72,10 +72,8 @@ def parse_level_record(entry: EtcdEntry) -> LevelRecord:
     """The record of a stored entry. EtcdError when somebody else's text is there: nothing is handed back by guess."""
     try:
         raw = json.loads(entry.value)
-        folder, database, collection, name = str(raw["key"]).split("/")
+        _, database, collection, _ = str(raw["key"]).split("/")
         previous, written = str(raw["value"]), tuple(str(raw["written"]).split())
-        if (f"{folder}/", name) != (LEVELS, LEVEL_PROPERTY):
-            raise ValueError(raw["key"])
     except (ValueError, TypeError, KeyError) as error:
         text = f"{entry.key} in etcd is no record of a collection's level: {entry.value[:200]!r}"
         raise EtcdError(text, EtcdFailure.REFUSED, sent=True) from error

@@ -12,7 +12,7 @@ the level of one that is not searched matters to nobody, and it is not read.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from milvus_tuning.api import CollectionConsistency, MilvusTuningSpec
 from milvus_tuning.catalogue import LEVEL_PROPERTY, ServerVersion, level_is_fixed
@@ -23,6 +23,7 @@ from milvus_tuning.snapshot import OwnedLevel, Snapshot
 
 INTENT = "consistency.collections"
 SOURCE = "collection"
+MOST_AT_ONCE = 4  # of the ten steps of a plan: keys that are declared beside them need some as well
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -92,7 +93,15 @@ def collection_consistency(
     names = {(one.database, one.name) for one in declared}
     held = [one for one in snapshot.owned_levels.get(policy_uid, ()) if (one.database, one.collection) not in names]
     outcomes = [*(_handed_back(one, view) for one in held), *(_judged(one, view) for one in declared)]
-    return tuple(step for step, _ in outcomes if step is not None), tuple(status for _, status in outcomes)
+    begun = [step for step, _ in outcomes if step is not None][:MOST_AT_ONCE]
+    statuses = (_waiting(status) if step is not None and step not in begun else status for step, status in outcomes)
+    return tuple(begun), tuple(statuses)
+
+
+def level_in_words(step: Step) -> str:
+    """What a SetCollectionProperty step does: "consistency level of default.products Bounded -> Strong"."""
+    name = f"{step.action.get('database')}.{step.action.get('collection')}"
+    return f"consistency level of {name} {step.precondition.get('value')} -> {step.verification.get('value')}"
 
 
 def _judged(one: CollectionConsistency, view: _View) -> _Outcome:
@@ -136,6 +145,11 @@ def _applying(step: Step, subject: _Subject, change: str, view: _View) -> _Outco
     if hindrance is not None:
         return None, subject.status(SettingState.NOT_APPLIED, f"{hindrance}; would set {change}")
     return step, subject.status(SettingState.APPLYING, f"setting {change}")
+
+
+def _waiting(status: SettingStatus) -> SettingStatus:
+    message = f"waits for other collections, of which {MOST_AT_ONCE} are changed at once; then {status.message}"
+    return replace(status, state=SettingState.NOT_APPLIED, message=message)
 
 
 def _fixed(view: _View) -> str | None:
