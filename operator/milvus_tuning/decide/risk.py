@@ -69,13 +69,14 @@ def _class_of_replicas(step: Step) -> tuple[Risk, str]:
 
 
 def _class_of_setting(step: Step) -> tuple[Risk, str]:
-    return _class_of_level(step) if "property" in step.action else _class_of_key(str(step.action.get("key")))
+    level = step.kind is StepKind.SET_COLLECTION_PROPERTY
+    return _class_of_level(step) if level else _class_of_key(str(step.action.get("key")))
 
 
 def _class_of_level(step: Step) -> tuple[Risk, str]:
     name = f"{step.action.get('database')}.{step.action.get('collection')}"
     before, after = step.precondition.get("value"), step.verification.get("value")
-    if before == after:
+    if before is not None and before == after:
         return Risk.LOW, f"the level of {name} stays {after}: only the record of a former one goes"
     change = f"consistency level of {name}: {before} -> {after}"
     return Risk.HIGH, f"{change}: what a search that names none waits for, and how old its data may be"

@@ -1,7 +1,8 @@
 """Settings that were taken back because searches got worse under them, and are not tried again at once.
 
-A roll-back counts for a day, for the same value of the same key or collection, and while the parts of the spec that the plan was made from
-are the same: whoever changes the value, or anything else that the decision rests on, asks anew. Worked example:
+A roll-back counts for a day, for the same value of the same key or collection, and while the parts of the spec that the
+plan was made from are the same: whoever changes the value, or anything else that the decision rests on, asks anew.
+Worked example:
 
     12:00  common.gracefultime absent -> 0 is rolled back
     12:01  the same spec                    not proposed: rolled back at 12:00
