@@ -133,15 +133,13 @@ def test_a_level_that_nobody_decided_on_is_left_alone(case: Case, undo: bool) ->
 
 def test_a_collection_that_is_gone_is_another_state_than_decided_on(case: Case) -> None:
     case.milvus.level = None
-    with pytest.raises(PreconditionChanged, match="there is no collection default.products any more"):
+    with pytest.raises(PreconditionChanged, match=r"there is no collection default\.products any more"):
         perform(UP, undo=False, context=case.context)
     assert case.stored == {}
 
 
 @pytest.mark.parametrize("version", ["v2.3.5", "v2.4.22", "v2.5.4", "master-20240101-abcdef"])
-def test_a_version_that_would_only_store_the_property_is_refused(
-    etcd: EtcdClient, root_path: str, version: str
-) -> None:
+def test_a_version_that_only_stores_the_property_is_refused(etcd: EtcdClient, root_path: str, version: str) -> None:
     with serving(etcd, root_path, version) as case, pytest.raises(ApplyError) as raised:
         perform(UP, undo=False, context=case.context)
     assert (case.milvus.writes, case.stored, raised.value.retryable) == ([], {}, False)
