@@ -2,7 +2,7 @@
 
 from milvus_tuning.catalogue.collection_levels import LEVEL_PROPERTY, level_is_fixed
 from milvus_tuning.catalogue.keys import config_key, config_prefix, normalised, stored_spelling
-from milvus_tuning.catalogue.levers import Conversion, Intent, Lever, NoLever, find_lever, levers_of
+from milvus_tuning.catalogue.levers import Conversion, Intent, Lever, NoLever, components_of, find_lever, levers_of
 from milvus_tuning.catalogue.version import ServerVersion, parse_version
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "Lever",
     "NoLever",
     "ServerVersion",
+    "components_of",
     "config_key",
     "config_prefix",
     "find_lever",
