@@ -95,7 +95,7 @@ def _has_written_size(before: MilvusTuningStatus, plans: Sequence[StoredPlan]) -
 
 
 def _hand_back_keys(snapshot: Snapshot, context: apply.ApplyContext) -> list[str]:
-    if not snapshot.owned_keys.get(context.policy_uid):
+    if not (snapshot.owned_keys.get(context.policy_uid) or snapshot.owned_levels.get(context.policy_uid)):
         if context.etcd is not None and not snapshot.settings_readable:
             raise ObserveError("etcd could not be read: whether there are keys to hand back is not known")
         return []

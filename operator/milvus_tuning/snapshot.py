@@ -122,7 +122,11 @@ class CollectionShape:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Collection:
-    """A collection that is loaded, wholly or in part. shape is None where it was not read."""
+    """A collection that is loaded, wholly or in part. shape is None where it was not read.
+
+    consistency_level is its default one in Milvus's word ("Bounded"), None where it was not read: it is read of
+    collections whose level a policy declares or has written.
+    """
 
     collection_id: int
     name: str
@@ -130,6 +134,7 @@ class Collection:
     load_percent: int = 100
     searches_per_second: Sample = MISSING
     shape: CollectionShape | None = None
+    consistency_level: str | None = None
 
     @property
     def full_name(self) -> str:
@@ -274,6 +279,24 @@ class OwnedKey:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class OwnedLevel:
+    """The default consistency level of a collection that a policy of ours wrote: what it was before.
+
+    written are the levels that are ours where they are found; two while the one is being replaced by the other.
+    """
+
+    database: str
+    collection: str
+    previous: str
+    written: tuple[str, ...]
+
+    @property
+    def full_name(self) -> str:
+        """Database and name, as people write it."""
+        return f"{self.database}.{self.collection}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ComponentPod:
     """A pod of the install, of any component.
 
@@ -320,6 +343,7 @@ class Snapshot:
     settings: Mapping[str, EtcdSetting] = field(default_factory=dict)  # by normalised key; empty when etcd was not read
     settings_readable: bool = False
     owned_keys: Mapping[str, Mapping[str, OwnedKey]] = field(default_factory=dict)  # policy uid -> key -> record
+    owned_levels: Mapping[str, tuple[OwnedLevel, ...]] = field(default_factory=dict)  # by policy uid
     etcd_root_path: str | None = None
     components: tuple[ComponentPod, ...] = ()
     read_back: tuple[ReadBack, ...] = ()

@@ -70,6 +70,14 @@ REPLICAS: Object = {
     "verification": _PRODUCTS | {"count": "2", "deadlineSeconds": "1800"},
     "undo": _PRODUCTS | {"count": "1", "resourceGroups": ""},
 }
+_LEVEL: Object = _PRODUCTS | {"property": "consistency_level"}
+SET_LEVEL: Object = {
+    "kind": "SetCollectionProperty",
+    "precondition": _LEVEL | {"value": "Bounded"},
+    "action": _LEVEL | {"value": "Strong"},
+    "verification": _LEVEL | {"value": "Strong"},
+    "undo": _LEVEL | {"value": "Bounded"},
+}
 OF_TOMORROW: Object = {
     "kind": "WarmCollection",
     "precondition": {"collection": "products"},

@@ -14,6 +14,7 @@ from tests.cli.objects import (
     SCALE_IN,
     SCALE_OUT,
     SET_KEY,
+    SET_LEVEL,
     TAKE_PLACEMENT,
     Object,
 )
@@ -37,6 +38,7 @@ RETURN_PLACEMENT = SET_KEY | {"kind": "ReturnPlacement"}
             id="a swap, for which the balancer is held off without saying",
         ),
         pytest.param([REPLICAS], "in-memory replicas of default.products 1 -> 2", id="a replica more"),
+        pytest.param([SET_LEVEL], "consistency level of default.products Bounded -> Strong", id="a level"),
         pytest.param([OF_TOMORROW], "WarmCollection", id="a kind of a newer operator"),
         pytest.param([SET_KEY, SCALE_OUT], "common.gracefultime absent -> 0, QueryNodes 2 -> 3", id="several"),
         pytest.param([], "", id="none"),
@@ -49,6 +51,26 @@ def test_a_sequence_comes_to(sequence: list[Object], short: str) -> None:
 @pytest.mark.parametrize(
     ("step", "lines"),
     [
+        pytest.param(
+            SET_LEVEL,
+            [
+                "  1. set the consistency level of default.products to Strong",
+                "     before   the consistency level of default.products is Bounded",
+                "     proof    the consistency level of default.products is Strong",
+                "     undo     set the consistency level of default.products to Bounded",
+            ],
+            id="a level",
+        ),
+        pytest.param(
+            SET_LEVEL | {"verification": SET_LEVEL["precondition"]},
+            [
+                "  1. leave the consistency level of default.products as it is, and forget the former one",
+                "     before   the consistency level of default.products is Bounded",
+                "     proof    the consistency level of default.products is Bounded",
+                "     undo     set the consistency level of default.products to Bounded",
+            ],
+            id="a level of others that stays",
+        ),
         pytest.param(
             SCALE_OUT,
             [

@@ -1,4 +1,5 @@
-"""A Milvus that does what it is asked: load_balance moves segments, load_collection changes the in-memory replicas.
+"""A Milvus that does what it is asked: load_balance moves segments, load_collection changes the in-memory replicas,
+alter_collection the consistency level.
 
 It answers from the recorded replies of GetReplicas and GetQuerySegmentInfo, and changes them. One collection.
 """
@@ -18,12 +19,14 @@ from tests.clients.milvus_server import Acting, Override
 Gate = Callable[[str, grpc.ServicerContext, Callable[[], None]], None]
 """Called for each write with its name and what it does: it decides whether and when that happens."""
 
+LEVELS = {"0": "Strong", "1": "Session", "2": "Bounded", "3": "Eventually", "4": "Customized"}
+
 
 class Mood(enum.Enum):
-    """What Milvus makes of a move."""
+    """What Milvus makes of a write."""
 
     WILLING = enum.auto()
-    SILENT = enum.auto()  # answers success and moves nothing, as 2.4 and later do with what they refuse
+    SILENT = enum.auto()  # answers success and does nothing, as 2.4 and later do with moves they refuse
     PARTIAL = enum.auto()  # moves the first segment, then refuses, as 2.3 may
     BUSY = enum.auto()  # is still at work on the first segment
 
@@ -34,12 +37,17 @@ def _at_once(name: str, context: grpc.ServicerContext, act: Callable[[], None]) 
 
 @dataclass
 class ActingMilvus:
-    """The placement of one collection; `writes` are the calls that were carried out."""
+    """The placement of one collection and its level; `writes` are the calls that were carried out.
+
+    level is None once the collection is gone; properties are those that Milvus keeps beside it, before 2.6.
+    """
 
     recorded: Mapping[str, Any]
     mood: Mood = Mood.WILLING
     gate: Gate = _at_once
     writes: list[str] = field(default_factory=list)
+    level: str | None = "Bounded"
+    properties: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.replicas = deepcopy(self.recorded["GetReplicas"]["replicas"])
@@ -54,6 +62,8 @@ class ActingMilvus:
             "GetQuerySegmentInfo": lambda _: {"status": {}, "infos": self.segments},
             "LoadBalance": Acting(self._load_balance),
             "LoadCollection": Acting(self._load_collection),
+            "DescribeCollection": lambda _: self._described(),
+            "AlterCollection": Acting(self._alter_collection),
         }
 
     def nodes_of(self, segment: int) -> list[int]:
@@ -94,6 +104,32 @@ class ActingMilvus:
             self.writes.append(f"LoadCollection {count} {' '.join(request.resource_groups)}".strip())
 
         self.gate("LoadCollection", context, act)
+        return {}
+
+    def _described(self) -> Mapping[str, Any]:
+        if self.level is None:
+            return {"status": {"code": 100, "error_code": "UnexpectedError", "reason": "collection not found"}}
+        properties = [{"key": key, "value": value} for key, value in self.properties.items()]
+        key = self.recorded["ShowCollections"]["collection_ids"][0]
+        return {"status": {}, "collectionID": key, "consistency_level": self.level, "properties": properties}
+
+    def _alter_collection(self, request: Any, context: grpc.ServicerContext) -> Mapping[str, Any]:
+        """As 2.4.23 and 2.5.5: a call that changes no property is passed over, whatever the level is."""
+        wanted = {pair.key: pair.value for pair in request.properties}
+        if self.mood is Mood.BUSY:
+            return _refusal("service internal error: task with the same segment exists")
+        if self.mood is Mood.PARTIAL:
+            return _refusal("ddl is denied")
+
+        def act() -> None:
+            told = " ".join(f"{key}={value}" for key, value in wanted.items())
+            self.writes.append(f"AlterCollection {request.db_name}.{request.collection_name} {told}")
+            if wanted.items() <= self.properties.items() or self.mood is Mood.SILENT:
+                return
+            self.properties |= wanted
+            self.level = LEVELS.get(wanted["consistency_level"], wanted["consistency_level"])
+
+        self.gate("AlterCollection", context, act)
         return {}
 
 

@@ -24,6 +24,7 @@ REPLIES = {
     "DescribeResourceGroup": milvus_pb2.DescribeResourceGroupResponse,
     "LoadBalance": common_pb2.Status,
     "LoadCollection": common_pb2.Status,
+    "AlterCollection": common_pb2.Status,
 }
 
 
@@ -98,6 +99,9 @@ class RecordedMilvus(milvus_pb2_grpc.MilvusServiceServicer):  # type: ignore[mis
 
     def LoadCollection(self, request: Any, context: grpc.ServicerContext) -> Any:
         return self._reply("LoadCollection", request, context)
+
+    def AlterCollection(self, request: Any, context: grpc.ServicerContext) -> Any:
+        return self._reply("AlterCollection", request, context)
 
 
 @contextmanager

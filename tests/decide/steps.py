@@ -89,3 +89,17 @@ def moved_segments(segments: Iterable[Segment], where: Mapping[int, tuple[int, .
         nodes = where.get(segment.segment_id, segment.node_ids)
         if nodes is not None:
             yield replace(segment, node_ids=nodes)
+
+
+def a_level(
+    before: str = "Bounded", after: str = "Strong", *, remains: str | None = None, collection: str = "products"
+) -> Step:
+    """The default consistency level of a collection, from one to another."""
+    what = {"database": "default", "collection": collection, "property": "consistency_level"}
+    return Step(
+        kind=StepKind.SET_COLLECTION_PROPERTY,
+        precondition={**what, "value": before},
+        action={**what, "value": after},
+        verification={**what, "value": after if remains is None else remains},
+        undo={**what, "value": before},
+    )

@@ -10,7 +10,18 @@ from hypothesis import strategies as st
 
 from milvus_tuning.decide.risk import risk_of
 from milvus_tuning.plan import Risk, Step, StepKind
-from tests.decide.steps import HAND_BACK, INTERVAL, TAKE, a_drain, a_key, a_move, a_replica_change, a_scale, a_scale_in
+from tests.decide.steps import (
+    HAND_BACK,
+    INTERVAL,
+    TAKE,
+    a_drain,
+    a_key,
+    a_level,
+    a_move,
+    a_replica_change,
+    a_scale,
+    a_scale_in,
+)
 
 GRACEFUL = a_key("common.gracefultime", before=None, after="0")
 SETS_OF_STEPS = st.lists(
@@ -53,6 +64,19 @@ SETS_OF_STEPS = st.lists(
         ),
         pytest.param(
             (a_key("common.gracefulStopTimeout", before=None, after="1"),), Risk.LOW, ("live key",), id="a like name"
+        ),
+        pytest.param((a_level(),), Risk.HIGH, ("default.products: Bounded -> Strong",), id="a collection's level"),
+        pytest.param(
+            (a_level("Strong", "Bounded"),),
+            Risk.HIGH,
+            ("default.products: Strong -> Bounded",),
+            id="a level handed back",
+        ),
+        pytest.param(
+            (a_level("Session", "Bounded", remains="Session"),),
+            Risk.LOW,
+            ("default.products stays Session: only the record",),
+            id="a level of others that stays",
         ),
         pytest.param((INTERVAL, GRACEFUL), Risk.HIGH, ("consistency",), id="a live key beside consistency"),
     ],

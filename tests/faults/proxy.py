@@ -42,7 +42,7 @@ _SCALED = re.compile(r"/apis/apps/v1/namespaces/[^/]+/deployments/[^/]+(/scale)?
 _POD = re.compile(r"/api/v1/namespaces/[^/]+/pods/[^/]+(/eviction)?$")
 _MILVUS = re.compile(r"/apis/milvus\.io/[^/]+/namespaces/[^/]+/milvuses/[^/]+$")
 _ETCD = re.compile(r"/v3/(kv/(txn|put|deleterange)|lease/(grant|revoke))$")
-_MOVED = re.compile(r"/milvus\.proto\.milvus\.MilvusService/(LoadBalance|LoadCollection)$")
+_MOVED = re.compile(r"/milvus\.proto\.milvus\.MilvusService/(LoadBalance|LoadCollection|AlterCollection)$")
 _STATUS = re.compile(r"/apis/milvustuning\.io/[^/]+/namespaces/[^/]+/milvustunings/[^/]+/status$")
 _PLAN = re.compile(r"/apis/milvustuning\.io/[^/]+/namespaces/[^/]+/milvustuningplans(/.*)?$")
 

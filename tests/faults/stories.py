@@ -7,9 +7,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from milvus_tuning.catalogue import config_key, stored_spelling
+from milvus_tuning.api import Consistency, MilvusTuningSpec, TargetKind, TargetReference
+from milvus_tuning.catalogue import config_key, parse_version, stored_spelling
+from milvus_tuning.clients.collection_levels import level_record_key
 from milvus_tuning.clients.etcd import EtcdClient, Put
 from milvus_tuning.clients.handback import HandBack, record_key
+from milvus_tuning.decide.collection_consistency import collection_consistency
 from milvus_tuning.decide.move_steps import Relocation, move_steps, replica_steps
 from milvus_tuning.plan import Step
 from milvus_tuning.snapshot import Segment, Snapshot
@@ -17,6 +20,7 @@ from tests.integration.conftest import Object
 
 TOLERANCE, BALANCE = "queryCoord.scoreUnbalanceTolerationFactor", "queryCoord.autoBalance"
 LEASE_SECONDS = 300
+STRONG = {"collections": [{"name": "demo", "level": "Strong"}]}
 SETTLE_SECONDS = 1  # nobody plays that Milvus takes longer to read a key
 Prepare = Callable[[EtcdClient, str, str], None]  # etcd, root path, uid of the policy
 Planned = Callable[[Snapshot], tuple[Step, ...]]
@@ -81,6 +85,21 @@ def _a_replica_more(snapshot: Snapshot) -> tuple[Step, ...]:
     return replica_steps(snapshot.collections[0], before=1, after=2, resource_groups=groups, deadline_seconds=600)
 
 
+def _strong(snapshot: Snapshot) -> tuple[Step, ...]:
+    """The recorded collection, declared Strong as in the spec of the story, with the level that Milvus tells."""
+    consistency = Consistency.model_validate(STRONG)
+    spec = MilvusTuningSpec(
+        target_ref=TargetReference(kind=TargetKind.HELM_RELEASE, name="my-release"), consistency=consistency
+    )
+    steps, _ = collection_consistency(spec, snapshot, parse_version(snapshot.milvus_version))
+    return steps
+
+
+def _level_record(collection: str) -> dict[str, int]:
+    """It changes once."""
+    return {f"etcd {level_record_key('', 'UID', 'default', collection).strip('/')}": 1}
+
+
 _SCALED = {"Deployment spec": 1, "patch deployments/scale": 1}
 STORIES = {
     "scale out": Story(
@@ -135,6 +154,14 @@ STORIES = {
         effects={"milvus LoadCollection": 1},
         planned=_a_replica_more,
         milvus_version="v2.4.13",
+    ),
+    "change a consistency level": Story(
+        spec={"consistency": STRONG},
+        steps=("SetCollectionProperty",),
+        writes=2,
+        effects={**_level_record("demo"), "milvus AlterCollection": 1},
+        planned=_strong,
+        milvus_version="v2.5.5",
     ),
 }
 

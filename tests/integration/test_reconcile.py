@@ -15,10 +15,12 @@ from kubernetes.client import ApiClient
 
 from milvus_tuning import api
 from milvus_tuning.catalogue import config_key, stored_spelling
+from milvus_tuning.clients.collection_levels import LevelRecord, level_record_key
 from milvus_tuning.clients.etcd import EtcdClient, Put
 from milvus_tuning.clients.handback import HandBack, record_key
 from milvus_tuning.errors import ApplyError
 from tests.apply.etcd_server import RunningEtcd
+from tests.clients.acting_milvus import ActingMilvus
 from tests.integration.bench import Bench, Operator
 from tests.integration.conftest import (
     ROOT,
@@ -409,4 +411,23 @@ def test_keys_in_etcd_are_handed_back_though_the_spec_is_broken(bench: Bench, et
 
     found = etcd.get(key)
     assert (found and found.value, etcd.get(record)) == ("88", None)
+    assert [event.reason for event in operator.events] == ["HandedBack"]
+
+
+def test_a_level_that_is_all_we_hold_is_handed_back_with_the_object(bench: Bench, etcd: EtcdClient) -> None:
+    milvus = ActingMilvus(bench.release.world.milvus, level="Strong")
+    bench.release.world.milvus.update(milvus.replies)
+    bench.declare(GROW)
+    Operator(bench).run_pass()
+    record = level_record_key("by-dev", bench.reference("rag").uid, "default", "demo")
+    ours = LevelRecord(database="default", collection="demo", previous="Bounded", written=("Strong",)).text()
+    etcd.transaction(compare=[], then=[Put(key=record, value=ours)])
+
+    path = f"{bench.tunings}/rag"
+    bench.release.server.call("PATCH", path, {"metadata": {"finalizers": [api.FINALIZER]}})
+    bench.release.server.call("DELETE", path)
+    operator = Operator(bench)
+    operator.hand_back()
+
+    assert (milvus.level, etcd.get(record)) == ("Bounded", None)
     assert [event.reason for event in operator.events] == ["HandedBack"]

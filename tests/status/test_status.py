@@ -303,10 +303,18 @@ REPLICAS = Step(
     verification={},
     undo={"count": 1},
 )
+LEVEL = Step(
+    kind=StepKind.SET_COLLECTION_PROPERTY,
+    precondition={"value": "Bounded"},
+    action={"value": "Strong"},
+    verification={},
+    undo={},
+)
 LET_GO = Step(kind=StepKind.RETURN_PLACEMENT, precondition={}, action={"key": "k"}, verification={}, undo={})
 PLACEMENTS = {
     "a swap": ((MOVE, MOVE, LET_GO), "MovingSegments", "MoveSegments 4: Running"),
     "a replica more": ((REPLICAS,), "ChangingReplicas", "SetReplicaNumber 1 -> 2: Running"),
+    "a level": ((LEVEL,), "Configuring", "SetCollectionProperty Bounded -> Strong: Running"),
     "the balancer let go": ((LET_GO,), "Configuring", "ReturnPlacement k: Running"),
 }
 

@@ -174,7 +174,7 @@ class Consistency(ApiModel):
         default=None,
         max_length=100,
         json_schema_extra={"x-list-map-keys": ["database", "name"]},
-        description="Default levels of collections, from Milvus 2.4.",
+        description="Default levels of collections, from Milvus 2.4.23, 2.5.5 and 2.6.",
     )
 
     @model_validator(mode="after")

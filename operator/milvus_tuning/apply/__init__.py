@@ -7,8 +7,10 @@ Each write is preceded by `context.require_lease()`, each call has a timeout.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
+from milvus_tuning.apply.collection_property import release_levels, set_collection_property
 from milvus_tuning.apply.config import connected, hand_back, read_key, set_config
 from milvus_tuning.apply.context import ApplyContext, PreconditionChanged, etcd_errors
 from milvus_tuning.apply.moves import move_segments
@@ -32,23 +34,26 @@ __all__ = [
 ]
 
 
+_BY_KIND: Mapping[StepKind, Callable[..., str]] = MappingProxyType(
+    {
+        StepKind.SCALE_QUERY_NODES: scale_query_nodes,
+        StepKind.DRAIN_QUERY_NODE: mark_pod,
+        StepKind.SET_CONFIG: set_config,
+        StepKind.TAKE_PLACEMENT: move_placement,
+        StepKind.RETURN_PLACEMENT: move_placement,
+        StepKind.MOVE_SEGMENTS: move_segments,
+        StepKind.SET_REPLICA_NUMBER: set_replica_number,
+        StepKind.SET_COLLECTION_PROPERTY: set_collection_property,
+    }
+)
+
+
 def perform(step: Step, *, undo: bool, context: ApplyContext) -> str:
     """Carry out a step, or take it back; what was done, in words. ApplyError where it could not be."""
-    match step.kind:
-        case StepKind.SCALE_QUERY_NODES:
-            return scale_query_nodes(step, undo=undo, context=context)
-        case StepKind.DRAIN_QUERY_NODE:
-            return mark_pod(step, undo=undo, context=context)
-        case StepKind.SET_CONFIG:
-            return set_config(step, undo=undo, context=context)
-        case StepKind.TAKE_PLACEMENT | StepKind.RETURN_PLACEMENT:
-            return move_placement(step, undo=undo, context=context)
-        case StepKind.MOVE_SEGMENTS:
-            return move_segments(step, undo=undo, context=context)
-        case StepKind.SET_REPLICA_NUMBER:
-            return set_replica_number(step, undo=undo, context=context)
-        case StepKind.RESTART_COMPONENT | StepKind.SET_COLLECTION_PROPERTY:
-            raise NotImplementedError(step.kind)
+    carry_out = _BY_KIND.get(step.kind)
+    if carry_out is None:
+        raise NotImplementedError(step.kind)
+    return carry_out(step, undo=undo, context=context)
 
 
 def read_hand_back(context: ApplyContext) -> Mapping[str, OwnedKey]:
@@ -59,11 +64,12 @@ def read_hand_back(context: ApplyContext) -> Mapping[str, OwnedKey]:
 
 
 def release_hand_back(context: ApplyContext) -> str:
-    """Hand back every key that this policy holds, whatever still declares it; what was done, in words."""
+    """Hand back every key and consistency level that this policy holds, whatever still declares it; in words."""
     etcd, root_path = connected(context)
     with etcd_errors("handing back"):
         records = read_records(etcd, root_path, context.policy_uid)
         outcomes = [hand_back(context, read_key(context, record.key)) for record in records]
         for lease_id in {record.lease_id for record in records if record.lease_id}:
             etcd.lease_revoke(lease_id)
+    outcomes += release_levels(context)
     return "; ".join(outcomes) or "nothing to hand back"

@@ -1,10 +1,12 @@
 """What is known about Milvus itself: versions, the spelling of keys, and which key carries which intent."""
 
+from milvus_tuning.catalogue.collection_levels import LEVEL_PROPERTY, level_is_fixed
 from milvus_tuning.catalogue.keys import config_key, config_prefix, normalised, stored_spelling
 from milvus_tuning.catalogue.levers import Conversion, Intent, Lever, NoLever, components_of, find_lever, levers_of
 from milvus_tuning.catalogue.version import ServerVersion, parse_version
 
 __all__ = [
+    "LEVEL_PROPERTY",
     "Conversion",
     "Intent",
     "Lever",
@@ -14,6 +16,7 @@ __all__ = [
     "config_key",
     "config_prefix",
     "find_lever",
+    "level_is_fixed",
     "levers_of",
     "normalised",
     "parse_version",

@@ -182,6 +182,25 @@ def _replica_undo(step: Body) -> str:
     return f"set them to {text(step, 'undo', 'count')}"
 
 
+def _level_is(part: str) -> Callable[[Body], str]:
+    return lambda step: f"the consistency level of {_collection(step)} is {_value(step, part)}"
+
+
+def _set_level(part: str) -> Callable[[Body], str]:
+    return lambda step: f"set the consistency level of {_collection(step)} to {_value(step, part)}"
+
+
+def _level_action(step: Body) -> str:
+    if at(step, "precondition", "value") == at(step, "verification", "value"):
+        return f"leave the consistency level of {_collection(step)} as it is, and forget the former one"
+    return _set_level("action")(step)
+
+
+def _short_level(step: Body) -> str:
+    change = f"{_value(step, 'precondition')} -> {_value(step, 'verification')}"
+    return f"consistency level of {_collection(step)} {change}"
+
+
 def _key_proof(step: Body) -> str:
     settle = text(step, "verification", "settleSeconds")
     proof = _key_is("verification")(step)
@@ -212,6 +231,7 @@ _SHORT: Mapping[str, Callable[[Body], str]] = {
     StepKind.SET_CONFIG: _short_setting,
     StepKind.MOVE_SEGMENTS: _short_move,
     StepKind.SET_REPLICA_NUMBER: _short_replicas,
+    StepKind.SET_COLLECTION_PROPERTY: _short_level,
     StepKind.TAKE_PLACEMENT: lambda _: "hold Milvus's balancer off",
     StepKind.RETURN_PLACEMENT: lambda _: "let Milvus's balancer go",
 }
@@ -220,6 +240,7 @@ _ACTIONS: Mapping[str, Callable[[Body], str]] = {
     StepKind.DRAIN_QUERY_NODE: _drain_action,
     StepKind.MOVE_SEGMENTS: _move_action,
     StepKind.SET_REPLICA_NUMBER: _replica_action,
+    StepKind.SET_COLLECTION_PROPERTY: _level_action,
     **{kind: _set_key("action") for kind in _KEY_KINDS},
 }
 _WORDS: Mapping[tuple[str, str], Callable[[Body], str]] = {
@@ -235,6 +256,9 @@ _WORDS: Mapping[tuple[str, str], Callable[[Body], str]] = {
     (StepKind.SET_REPLICA_NUMBER, "precondition"): _replica_before,
     (StepKind.SET_REPLICA_NUMBER, "verification"): _replica_proof,
     (StepKind.SET_REPLICA_NUMBER, "undo"): _replica_undo,
+    (StepKind.SET_COLLECTION_PROPERTY, "precondition"): _level_is("precondition"),
+    (StepKind.SET_COLLECTION_PROPERTY, "verification"): _level_is("verification"),
+    (StepKind.SET_COLLECTION_PROPERTY, "undo"): _set_level("undo"),
     **{(kind, "precondition"): _key_is("precondition") for kind in _KEY_KINDS},
     **{(kind, "verification"): _key_proof for kind in _KEY_KINDS},
     **{(kind, "undo"): _set_key("undo") for kind in _KEY_KINDS},

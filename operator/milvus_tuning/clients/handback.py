@@ -14,7 +14,7 @@ lease goes together with its key when we are gone for good.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from milvus_tuning.catalogue import normalised, stored_spelling
@@ -22,6 +22,8 @@ from milvus_tuning.clients.etcd import EtcdClient, EtcdEntry, EtcdError, EtcdFai
 from milvus_tuning.snapshot import OwnedKey
 
 FOLDER = "milvustuning"
+RECORDS = "handback/"
+LEVELS = "collection/"  # below RECORDS: levels of collections, which are no keys (collection_levels.py)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,7 +47,7 @@ class HandBack:
 
 def record_prefix(root_path: str, policy_uid: str) -> str:
     """Where the records of one policy are."""
-    return f"{root_path.strip('/')}/{FOLDER}/{policy_uid}/handback/"
+    return f"{root_path.strip('/')}/{FOLDER}/{policy_uid}/{RECORDS}"
 
 
 def record_key(root_path: str, policy_uid: str, key: str) -> str:
@@ -65,17 +67,26 @@ def parse_record(entry: EtcdEntry) -> HandBack:
 
 
 def read_records(client: EtcdClient, root_path: str, policy_uid: str) -> tuple[HandBack, ...]:
-    """All records of one policy, by key."""
-    return tuple(parse_record(entry) for entry in client.get_prefix(record_prefix(root_path, policy_uid)))
+    """All records of configuration keys of one policy, by key."""
+    prefix = record_prefix(root_path, policy_uid)
+    entries = (entry for entry in client.get_prefix(prefix) if not entry.key.startswith(prefix + LEVELS))
+    return tuple(parse_record(entry) for entry in entries)
 
 
 def read_owned_keys(client: EtcdClient, root_path: str) -> Mapping[str, Mapping[str, OwnedKey]]:
     """The records of all policies on this Milvus: policy uid -> key -> record, as in `Snapshot.owned_keys`."""
-    prefix = f"{root_path.strip('/')}/{FOLDER}/"
     found: dict[str, dict[str, OwnedKey]] = {}
-    for entry in client.get_prefix(prefix):
-        policy_uid, _, rest = entry.key.removeprefix(prefix).partition("/")
-        if rest.startswith("handback/"):
+    for policy_uid, name, entry in policy_records(client, root_path):
+        if not name.startswith(LEVELS):
             record = parse_record(entry)
             found.setdefault(policy_uid, {})[record.key] = record.owned
     return found
+
+
+def policy_records(client: EtcdClient, root_path: str) -> Iterator[tuple[str, str, EtcdEntry]]:
+    """Every record on this Milvus: the uid of its policy, its name, and the entry."""
+    prefix = f"{root_path.strip('/')}/{FOLDER}/"
+    for entry in client.get_prefix(prefix):
+        policy_uid, _, rest = entry.key.removeprefix(prefix).partition("/")
+        if rest.startswith(RECORDS):
+            yield policy_uid, rest.removeprefix(RECORDS), entry

@@ -1,4 +1,4 @@
-"""A thin client of a Milvus proxy: the few calls that an observation is made of, and the two that change it.
+"""A thin client of a Milvus proxy: the few calls that an observation is made of, and the three that change it.
 
 It uses pymilvus's generated service over a gRPC channel of its own, and not its MilvusClient: that one repeats a failed
 call for minutes, keeps state between databases and knows no call for system_info. Here every call is one request with
@@ -29,6 +29,7 @@ LARGEST_REPLY_BYTES = 64 * 1024 * 1024  # about a million segments; more is not 
 # keeps prolongs that: asked every 3 s it goes on naming a node that is gone and never names a new one (seen on 2.3.5).
 SYSTEM_INFO_REST_SECONDS = 6.0
 LOAD_BALANCE_SECONDS = 130.0  # above queryCoord.segmentTaskTimeout, 120 s in all versions: Milvus gives up first
+ALTER_COLLECTION_SECONDS = 30.0  # it is written to the log of every channel from 2.6 on
 LOAD_COLLECTION_SECONDS = 30.0  # it only writes down what is wanted; loading goes on after the answer
 # Of the time of a call, for what a pass can do without: silence of another component must not cost the placement.
 _SHORT_SHARE = 1 / 8
@@ -212,6 +213,15 @@ class MilvusClient:
             resource_groups=list(resource_groups),
         )
         self._call("LoadCollection", request, database=database, timeout_seconds=LOAD_COLLECTION_SECONDS)
+
+    def set_collection_property(self, database: str, collection: str, name: str, value: str) -> None:
+        """Set one property of a collection, and no other."""
+        request = milvus_pb2.AlterCollectionRequest(
+            db_name=database,
+            collection_name=collection,
+            properties=[common_pb2.KeyValuePair(key=name, value=value)],
+        )
+        self._call("AlterCollection", request, database=database, timeout_seconds=ALTER_COLLECTION_SECONDS)
 
     def close(self) -> None:
         """Close the connection."""

@@ -20,6 +20,7 @@ from datetime import datetime, timedelta
 from milvus_tuning.api import MilvusTuningSpec, Mode
 from milvus_tuning.decide.answers import changes_size
 from milvus_tuning.decide.choice import choose_one
+from milvus_tuning.decide.collection_consistency import level_in_words
 from milvus_tuning.decide.context import build_context
 from milvus_tuning.decide.failing import hold_while_failing
 from milvus_tuning.decide.gates import closed_gate, closed_size_gate
@@ -79,7 +80,7 @@ def _settings(
     *,
     ping_pong: Sequence[CollectionMoves],
 ) -> Decision | None:
-    taken = snapshot.owned_keys.get(policy_uid)
+    taken = snapshot.owned_keys.get(policy_uid) or snapshot.owned_levels.get(policy_uid)
     if (not declares_settings(spec) and not taken) or closed_gate(spec, snapshot) or _settings_failed(history, now):
         return None
     rollbacks = recent_rollbacks(history.operations, intent_digest(spec), now)
@@ -102,6 +103,8 @@ def _settings(
 def _setting_in_words(step: Step) -> str:
     before, after = step.precondition.get("value"), step.action.get("value")
     shown = ["absent" if value is None else str(value) for value in (before, after)]
+    if step.kind is StepKind.SET_COLLECTION_PROPERTY:
+        return level_in_words(step)
     return f"{step.action.get('key')} {shown[0]} -> {shown[1]}"
 
 

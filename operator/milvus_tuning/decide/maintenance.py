@@ -37,6 +37,7 @@ _ACTIONS: Mapping[StepKind, WindowAction] = MappingProxyType(
         StepKind.RETURN_PLACEMENT: WindowAction.SET_CONFIG,
         StepKind.MOVE_SEGMENTS: WindowAction.MOVE_SEGMENTS,
         StepKind.SET_REPLICA_NUMBER: WindowAction.SET_REPLICA_NUMBER,
+        StepKind.SET_COLLECTION_PROPERTY: WindowAction.SET_CONFIG,
     }
 )
 

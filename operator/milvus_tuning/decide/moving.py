@@ -25,7 +25,8 @@ from milvus_tuning.snapshot import Snapshot
 TASK_SECONDS = 130.0
 ASK_AGAIN_SECONDS = 30.0  # a move back that Milvus answered but did not make
 THROTTLE_SECONDS = 600.0  # how long a move waits for searches that suffer
-PATIENT_KINDS = frozenset({StepKind.MOVE_SEGMENTS, StepKind.SET_REPLICA_NUMBER})  # Milvus's answer is not its effect
+# Milvus's answer is not its effect; a level is read from a proxy, which may go on telling the former one for a while.
+PATIENT_KINDS = frozenset({StepKind.MOVE_SEGMENTS, StepKind.SET_REPLICA_NUMBER, StepKind.SET_COLLECTION_PROPERTY})
 
 
 def is_move(record: StepRecord) -> bool:

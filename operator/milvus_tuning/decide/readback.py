@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from milvus_tuning.catalogue import normalised
+from milvus_tuning.decide.level_seen import level_effect, look_at_level
 from milvus_tuning.decide.placement_seen import (
     look_at_moves,
     look_at_replicas,
@@ -39,8 +40,16 @@ __all__ = [
 ]
 
 # A key in etcd has a record of what was before us beside it: a value that is in place already says nothing about the
-# record, so these writes are always made (they are idempotent, and one transaction).
-KEY_STEPS = frozenset({StepKind.SET_CONFIG, StepKind.TAKE_PLACEMENT, StepKind.RETURN_PLACEMENT})
+# record, so these writes are always made (they are idempotent, and one transaction). So is the level of a collection,
+# whose record is in etcd too.
+KEY_STEPS = frozenset(
+    {
+        StepKind.SET_CONFIG,
+        StepKind.TAKE_PLACEMENT,
+        StepKind.RETURN_PLACEMENT,
+        StepKind.SET_COLLECTION_PROPERTY,
+    }
+)
 _UNTRUSTED = (
     ProblemKind.MILVUS_UNREACHABLE,
     ProblemKind.MILVUS_CREDENTIALS_REJECTED,
@@ -81,6 +90,8 @@ def effect(step: Step, snapshot: Snapshot) -> Effect:
         return moves_effect(step, snapshot)
     if step.kind is StepKind.SET_REPLICA_NUMBER:
         return replicas_effect(step, snapshot)
+    if step.kind is StepKind.SET_COLLECTION_PROPERTY:
+        return level_effect(step, snapshot)
     view = look(step, snapshot)
     if step.kind in KEY_STEPS and view.sight is not Sight.UNKNOWN:
         stored = _stored_value(step.action, snapshot)
@@ -184,6 +195,7 @@ _LOOKS: Mapping[StepKind, _Look] = MappingProxyType(
         StepKind.RETURN_PLACEMENT: _look_at_key,
         StepKind.MOVE_SEGMENTS: look_at_moves,
         StepKind.SET_REPLICA_NUMBER: look_at_replicas,
+        StepKind.SET_COLLECTION_PROPERTY: look_at_level,
     }
 )
 

@@ -6,7 +6,7 @@
              an in-memory replica more: it takes the collection's memory once more
     High     a QueryNode less: Kubernetes has told the pod to stop, nobody can call it back;
              an in-memory replica less: it takes its load onto the others, and loading it again takes its time;
-             a key that carries consistency: searches may see older data, or wait for fresh data
+             a key or a collection's level that carries consistency: searches may see older data, or wait for fresh
 
 A change has the highest class of its steps. Example: one step sets queryCoord.autoBalanceInterval (Low), another
 common.gracefulTime (High): the change is High, and the reason names the second alone.
@@ -40,8 +40,8 @@ def _class_of(step: Step) -> tuple[Risk, str]:
             return _class_of_size(step)
         case StepKind.DRAIN_QUERY_NODE:
             return Risk.LOW, f"{step.action.get('pod')} gets a mark, which can be taken off again"
-        case StepKind.SET_CONFIG:
-            return _class_of_key(str(key))
+        case StepKind.SET_CONFIG | StepKind.SET_COLLECTION_PROPERTY:
+            return _class_of_setting(step)
         case StepKind.SET_REPLICA_NUMBER:
             return _class_of_replicas(step)
         case StepKind.TAKE_PLACEMENT:
@@ -66,6 +66,20 @@ def _class_of_replicas(step: Step) -> tuple[Risk, str]:
     if before is not None and after is not None and after > before:
         return Risk.MEDIUM, f"in-memory replicas more of {name}: each takes the memory of the whole collection"
     return Risk.HIGH, f"in-memory replicas less of {name}: the others carry its load, and it is gone at once"
+
+
+def _class_of_setting(step: Step) -> tuple[Risk, str]:
+    level = step.kind is StepKind.SET_COLLECTION_PROPERTY
+    return _class_of_level(step) if level else _class_of_key(str(step.action.get("key")))
+
+
+def _class_of_level(step: Step) -> tuple[Risk, str]:
+    name = f"{step.action.get('database')}.{step.action.get('collection')}"
+    before, after = step.precondition.get("value"), step.verification.get("value")
+    if before is not None and before == after:
+        return Risk.LOW, f"the level of {name} stays {after}: only the record of a former one goes"
+    change = f"consistency level of {name}: {before} -> {after}"
+    return Risk.HIGH, f"{change}: what a search that names none waits for, and how old its data may be"
 
 
 def _class_of_size(step: Step) -> tuple[Risk, str]:

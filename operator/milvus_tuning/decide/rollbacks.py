@@ -1,7 +1,8 @@
 """Settings that were taken back because searches got worse under them, and are not tried again at once.
 
-A roll-back counts for a day, for the same key and value, and while the parts of the spec that the plan was made from
-are the same: whoever changes the value, or anything else that the decision rests on, asks anew. Worked example:
+A roll-back counts for a day, for the same value of the same key or collection, and while the parts of the spec that the
+plan was made from are the same: whoever changes the value, or anything else that the decision rests on, asks anew.
+Worked example:
 
     12:00  common.gracefultime absent -> 0 is rolled back
     12:01  the same spec                    not proposed: rolled back at 12:00
@@ -31,7 +32,7 @@ def recent_rollbacks(operations: Sequence[Operation], intent_digest: str, now: d
 
 
 def rollback_of(step: Step, rollbacks: Sequence[Operation]) -> Operation | None:
-    """The newest of these operations that wrote the same value to the same key, or None."""
+    """The newest of these operations that wrote the same value to the same key or collection, or None."""
     wanted = _written(step)
     return max(
         (operation for operation in rollbacks if any(_written(record.step) == wanted for record in operation.steps)),
@@ -45,5 +46,5 @@ def ended_at(operation: Operation) -> datetime:
     return operation.finished_at or operation.started_at
 
 
-def _written(step: Step) -> tuple[str | int | None, str | int | None]:
-    return step.action.get("key"), step.action.get("value")
+def _written(step: Step) -> tuple[str | int | None, ...]:
+    return tuple(step.action.get(name) for name in ("key", "database", "collection", "property", "value"))

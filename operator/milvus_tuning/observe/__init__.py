@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from datetime import datetime
@@ -17,7 +17,7 @@ from typing import Final, TypeVar
 
 from kubernetes.client import ApiClient
 
-from milvus_tuning.api import MilvusTuningSpec, PrometheusConnection
+from milvus_tuning.api import CollectionConsistency, MilvusTuningSpec, PrometheusConnection
 from milvus_tuning.catalogue import parse_version
 from milvus_tuning.clients.connect import ClusterConnections, Connector
 from milvus_tuning.clients.etcd import EtcdClient
@@ -76,6 +76,8 @@ class Observer:
         memory = self._memories.of(_key(namespace, spec), connections.milvus)
         snapshot = assemble(self._read(target, connections, spec, memory), now)
         memory.note_searches(snapshot.collections)
+        if snapshot.settings_readable:
+            memory.note_owned_levels(snapshot.owned_levels)
         return snapshot
 
     def connections(self, namespace: str, spec: MilvusTuningSpec) -> ClusterConnections:
@@ -167,7 +169,8 @@ class Observer:
     ) -> MilvusFacts:
         client, budget_seconds = connections.milvus, self._budget_seconds * 0.8
         if isinstance(client, MilvusClient):
-            return read_milvus(client, memory, budget_seconds=budget_seconds, shapes=spec.needs_shapes)
+            levels = frozenset((one.database, one.name) for one in _declared_levels(spec))
+            return read_milvus(client, memory, budget_seconds=budget_seconds, shapes=spec.needs_shapes, levels=levels)
         return MilvusFacts(problems=(client,))
 
     def _measure(self, target: Target, connections: ClusterConnections, spec: MilvusTuningSpec) -> Measurements:
@@ -236,6 +239,10 @@ def _result(future: Future[_T], deadline: float, otherwise: Callable[[str], _T])
     except FutureTimeoutError:
         future.cancel()
         return otherwise("did not answer within the time of one pass")
+
+
+def _declared_levels(spec: MilvusTuningSpec) -> Sequence[CollectionConsistency]:
+    return (spec.consistency.collections if spec.consistency else None) or ()
 
 
 def _late_milvus(text: str) -> Problem:

@@ -53,6 +53,7 @@ def assemble(readings: Readings, taken_at: datetime) -> Snapshot:
         settings=readings.etcd.settings,
         settings_readable=readings.etcd.root_path is not None,
         owned_keys=readings.etcd.owned_keys,
+        owned_levels=readings.etcd.owned_levels,
         etcd_root_path=readings.etcd.root_path,
         components=target.components,
         read_back=readings.read_back,

@@ -12,10 +12,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from milvus_tuning.catalogue import config_prefix, normalised
+from milvus_tuning.clients.collection_levels import read_owned_levels
 from milvus_tuning.clients.etcd import EtcdClient, EtcdEntry, EtcdError, EtcdFailure
 from milvus_tuning.clients.handback import read_owned_keys
 from milvus_tuning.clients.milvus import QUERY_NODE_ROLE, MilvusNode, host_of
-from milvus_tuning.snapshot import EtcdSetting, OwnedKey, Problem, ProblemKind
+from milvus_tuning.snapshot import EtcdSetting, OwnedKey, OwnedLevel, Problem, ProblemKind
 
 SESSION_PREFIX = "session/"
 
@@ -44,6 +45,7 @@ class EtcdFacts:
     processes: tuple[MilvusProcess, ...] = ()
     settings: Mapping[str, EtcdSetting] = field(default_factory=dict)
     owned_keys: Mapping[str, Mapping[str, OwnedKey]] = field(default_factory=dict)
+    owned_levels: Mapping[str, tuple[OwnedLevel, ...]] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
 
 
@@ -57,7 +59,7 @@ def read_etcd(client: EtcdClient, *, root_path: str, meta_path: str, pod_ips: fr
         if not hosts & pod_ips:
             return EtcdFacts(problems=(_unproved(f"{sessions_at}{QUERY_NODE_ROLE}-", hosts, pod_ips),))
         entries = client.get_prefix(config_prefix(root_path))
-        owned_keys = read_owned_keys(client, root_path)
+        owned_keys, owned_levels = read_owned_keys(client, root_path), read_owned_levels(client, root_path)
     except EtcdError as error:
         denied = error.failure in (EtcdFailure.CREDENTIALS_REJECTED, EtcdFailure.PERMISSION_DENIED)
         hint = "; see spec.connections.etcd.credentialsSecretRef" if denied else ""
@@ -69,6 +71,7 @@ def read_etcd(client: EtcdClient, *, root_path: str, meta_path: str, pod_ips: fr
         processes=processes_of(registered),
         settings=settings,
         owned_keys=owned_keys,
+        owned_levels=owned_levels,
     )
 
 

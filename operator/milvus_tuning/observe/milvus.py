@@ -8,7 +8,7 @@ very many collections they are read in turn (`placement_cache`), and what is not
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -23,6 +23,7 @@ from milvus_tuning.clients.milvus import (
     MilvusFailure,
     MilvusNode,
 )
+from milvus_tuning.observe.levels import CollectionNames, with_levels
 from milvus_tuning.observe.memory import ClusterMemory
 from milvus_tuning.observe.placement_cache import Placement
 from milvus_tuning.observe.resource_groups import read_resource_groups
@@ -44,7 +45,7 @@ OLDEST_VERSION: Final = ServerVersion(2, 3, 0)
 DEFAULT_DATABASE: Final = "default"
 FULLY_LOADED_PERCENT: Final = 100
 _GROWING: Final = 2  # common.proto, SegmentState
-_PLACEMENT_SHARE: Final = 0.75  # of the budget, where shapes are asked for too
+_PLACEMENT_SHARE: Final = 0.75  # of the budget, where shapes or levels are asked for too
 _SILENT: Final = frozenset({MilvusFailure.UNREACHABLE, MilvusFailure.CREDENTIALS_REJECTED})
 _PROBLEMS: Final = {
     MilvusFailure.CREDENTIALS_REJECTED: ProblemKind.MILVUS_CREDENTIALS_REJECTED,
@@ -74,15 +75,18 @@ def read_milvus(
     *,
     budget_seconds: float,
     shapes: bool = False,
+    levels: CollectionNames = frozenset(),
     monotonic: Callable[[], float] = time.monotonic,
 ) -> MilvusFacts:
     """Read everything within the budget, with the shapes of the collections where asked to; never raises for Milvus.
 
+    levels names the collections whose consistency level is declared; those that were written are read as well.
     memory is what the passes before read through the same connection.
     """
     start = monotonic()
     deadline = start + budget_seconds
-    placed_by = start + budget_seconds * (_PLACEMENT_SHARE if shapes else 1.0)
+    levels = levels | memory.owned_levels
+    placed_by = start + budget_seconds * (_PLACEMENT_SHARE if shapes or levels else 1.0)
     try:
         version = client.version()
         facts = MilvusFacts(version=version, nodes=client.nodes(), problems=_version_problems(client, version))
@@ -93,10 +97,12 @@ def read_milvus(
     facts = _with_placement(client, facts, memory, deadline=placed_by, monotonic=monotonic)
     groups = read_resource_groups(client, facts.replicas, lambda: monotonic() < deadline)
     facts = replace(facts, resource_groups=groups)
-    if not shapes:
-        return facts
-    shaped = with_shapes(client, collections, memory.shapes, memory.searches, deadline=deadline, monotonic=monotonic)
-    return replace(facts, collections=shaped)
+    found: Sequence[Collection] = collections
+    if levels:
+        found = with_levels(client, found, levels, memory.levels, deadline=deadline, monotonic=monotonic)
+    if shapes:
+        found = with_shapes(client, found, memory.shapes, memory.searches, deadline=deadline, monotonic=monotonic)
+    return replace(facts, collections=tuple(found))
 
 
 def problem_of(error: MilvusError) -> Problem:
