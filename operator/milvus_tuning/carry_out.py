@@ -109,7 +109,7 @@ class PlanRunner:
 
     def _call(self, carried: Carried, call: Call) -> tuple[Plan, bool]:
         plan = carried.stored.plan
-        step = plan.course.operation.steps[call.step_index].step  # type: ignore[union-attr]
+        step = call.of(plan.course.operation)  # type: ignore[arg-type]
         try:
             message = apply.perform(step, undo=call.undo, context=self.apply_context(carried.turn))
         except ApplyError as error:

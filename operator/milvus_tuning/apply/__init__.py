@@ -8,6 +8,8 @@ Each write is preceded by `context.require_lease()`, each call has a timeout.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Protocol
 
 from milvus_tuning.apply.config import connected, hand_back, read_key, set_config
 from milvus_tuning.apply.context import ApplyContext, PreconditionChanged, etcd_errors
@@ -16,6 +18,7 @@ from milvus_tuning.apply.placement import move_placement, renew_placement_lease
 from milvus_tuning.apply.pods import mark_pod
 from milvus_tuning.apply.release import release_replicas
 from milvus_tuning.apply.replica_number import set_replica_number
+from milvus_tuning.apply.restart import restart_pod
 from milvus_tuning.apply.scale import scale_query_nodes
 from milvus_tuning.clients.handback import read_records
 from milvus_tuning.plan import Step, StepKind
@@ -32,23 +35,30 @@ __all__ = [
 ]
 
 
+class _Does(Protocol):
+    def __call__(self, step: Step, *, undo: bool, context: ApplyContext) -> str: ...
+
+
+_DOES: Mapping[StepKind, _Does] = MappingProxyType(
+    {
+        StepKind.SCALE_QUERY_NODES: scale_query_nodes,
+        StepKind.DRAIN_QUERY_NODE: mark_pod,
+        StepKind.SET_CONFIG: set_config,
+        StepKind.TAKE_PLACEMENT: move_placement,
+        StepKind.RETURN_PLACEMENT: move_placement,
+        StepKind.MOVE_SEGMENTS: move_segments,
+        StepKind.SET_REPLICA_NUMBER: set_replica_number,
+        StepKind.RESTART_COMPONENT: restart_pod,
+    }
+)
+
+
 def perform(step: Step, *, undo: bool, context: ApplyContext) -> str:
     """Carry out a step, or take it back; what was done, in words. ApplyError where it could not be."""
-    match step.kind:
-        case StepKind.SCALE_QUERY_NODES:
-            return scale_query_nodes(step, undo=undo, context=context)
-        case StepKind.DRAIN_QUERY_NODE:
-            return mark_pod(step, undo=undo, context=context)
-        case StepKind.SET_CONFIG:
-            return set_config(step, undo=undo, context=context)
-        case StepKind.TAKE_PLACEMENT | StepKind.RETURN_PLACEMENT:
-            return move_placement(step, undo=undo, context=context)
-        case StepKind.MOVE_SEGMENTS:
-            return move_segments(step, undo=undo, context=context)
-        case StepKind.SET_REPLICA_NUMBER:
-            return set_replica_number(step, undo=undo, context=context)
-        case StepKind.RESTART_COMPONENT | StepKind.SET_COLLECTION_PROPERTY:
-            raise NotImplementedError(step.kind)
+    does = _DOES.get(step.kind)
+    if does is None:
+        raise NotImplementedError(step.kind)
+    return does(step, undo=undo, context=context)
 
 
 def read_hand_back(context: ApplyContext) -> Mapping[str, OwnedKey]:

@@ -6,7 +6,8 @@
              an in-memory replica more: it takes the collection's memory once more
     High     a QueryNode less: Kubernetes has told the pod to stop, nobody can call it back;
              an in-memory replica less: it takes its load onto the others, and loading it again takes its time;
-             a key that carries consistency: searches may see older data, or wait for fresh data
+             a key that carries consistency: searches may see older data, or wait for fresh data;
+             pods that are replaced: what they serve is served by fewer meanwhile, and by nobody where there is one
 
 A change has the highest class of its steps. Example: one step sets queryCoord.autoBalanceInterval (Low), another
 common.gracefulTime (High): the change is High, and the reason names the second alone.
@@ -18,8 +19,13 @@ from collections.abc import Sequence
 
 from milvus_tuning.catalogue import normalised
 from milvus_tuning.decide.readback import integer
+from milvus_tuning.decide.restart_seen import leads_back
 from milvus_tuning.plan import Risk, Step, StepKind, segment_ids
 
+_ALONE = {"Proxy": "all searches and writes fail", "DataNode": "no data is written to storage"}
+_COORDINATORS = ("MixCoord", "RootCoord", "QueryCoord", "DataCoord", "IndexCoord")
+_ALONE |= dict.fromkeys(_COORDINATORS, "requests wait or fail")
+_IDLE = "nobody does its work"
 CONSISTENCY_KEYS = frozenset({normalised("common.gracefulTime")})
 
 
@@ -34,22 +40,28 @@ def risk_of(steps: Sequence[Step]) -> tuple[Risk, tuple[str, ...]]:
 
 
 def _class_of(step: Step) -> tuple[Risk, str]:
-    key = step.action.get("key")
     match step.kind:
         case StepKind.SCALE_QUERY_NODES:
             return _class_of_size(step)
         case StepKind.DRAIN_QUERY_NODE:
             return Risk.LOW, f"{step.action.get('pod')} gets a mark, which can be taken off again"
         case StepKind.SET_CONFIG:
-            return _class_of_key(str(key))
+            return _class_of_key(str(step.action.get("key")))
         case StepKind.SET_REPLICA_NUMBER:
             return _class_of_replicas(step)
-        case StepKind.TAKE_PLACEMENT:
-            return Risk.LOW, f"{key} is set under a lease: without the operator it runs out"
-        case StepKind.RETURN_PLACEMENT:
-            return Risk.LOW, f"{key} is handed back: Milvus balances as it did before"
+        case StepKind.RESTART_COMPONENT:
+            return _class_of_restart(step)
+        case StepKind.TAKE_PLACEMENT | StepKind.RETURN_PLACEMENT:
+            return _class_of_placement(step)
         case _:
             raise ValueError(f"{step.kind} has no class of its own")
+
+
+def _class_of_placement(step: Step) -> tuple[Risk, str]:
+    key = step.action.get("key")
+    if step.kind is StepKind.TAKE_PLACEMENT:
+        return Risk.LOW, f"{key} is set under a lease: without the operator it runs out"
+    return Risk.LOW, f"{key} is handed back: Milvus balances as it did before"
 
 
 def _class_of_moves(step: Step, swaps: bool) -> tuple[Risk, str]:
@@ -66,6 +78,15 @@ def _class_of_replicas(step: Step) -> tuple[Risk, str]:
     if before is not None and after is not None and after > before:
         return Risk.MEDIUM, f"in-memory replicas more of {name}: each takes the memory of the whole collection"
     return Risk.HIGH, f"in-memory replicas less of {name}: the others carry its load, and it is gone at once"
+
+
+def _class_of_restart(step: Step) -> tuple[Risk, str]:
+    component, count = str(step.action.get("component")), integer(step.precondition, "count")
+    if leads_back(step):
+        return Risk.LOW, f"{component} is restarted again only where the change is taken back"
+    if count != 1:
+        return Risk.HIGH, f"restarts {component}: {count} pods, one at a time"
+    return Risk.HIGH, f"restarts {component}: 1 pod, so {_ALONE.get(component, _IDLE)} until another one is ready"
 
 
 def _class_of_size(step: Step) -> tuple[Risk, str]:
