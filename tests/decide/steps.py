@@ -89,3 +89,15 @@ def moved_segments(segments: Iterable[Segment], where: Mapping[int, tuple[int, .
         nodes = where.get(segment.segment_id, segment.node_ids)
         if nodes is not None:
             yield replace(segment, node_ids=nodes)
+
+
+def a_restart(component: str = "Proxy", *, back: bool = False, count: int = 2, deadline: int = 600) -> Step:
+    """The pods of a component, one at a time; on the way back only where that is said."""
+    of: dict[str, str | int | None] = {"component": component}
+    return Step(
+        kind=StepKind.RESTART_COMPONENT,
+        precondition={**of, "count": count},
+        action={**of, "when": "Back" if back else "Forward"},
+        verification={**of, "deadlineSeconds": deadline},
+        undo=of,
+    )

@@ -132,8 +132,9 @@ def _no_room(snapshot: Snapshot, loads: dict[str, NodeLoad], guard_ratio: float)
             room = guard_ratio * sum(node.memory_limit_bytes or 0 for node in others)
             if needed > room:
                 return (
-                    f"while {leaving.pod} restarts, {listed(node.pod for node in others)} would hold {size(needed)} with "
-                    f"its {size(moved)}; the load guard of {percent(guard_ratio)} leaves {size(room)}: scale out first"
+                    f"while {leaving.pod} restarts, {listed(node.pod for node in others)} would hold {size(needed)} "
+                    f"with its {size(moved)}; the load guard of {percent(guard_ratio)} leaves {size(room)}: scale "
+                    "out first"
                 )
     return None
 
@@ -156,9 +157,9 @@ def _longest_drain_seconds(
         needed = estimated_drain_seconds(loads[node.pod].loaded_bytes or 0.0, speed)
         if needed >= node.grace_period_seconds:
             return (
-                f"GracePeriodTooShort: {node.pod} has a grace period of {node.grace_period_seconds} s and its drain may "
-                f"take {seconds(needed)}: it would be killed with segments on it. Set terminationGracePeriodSeconds of "
-                f"the QueryNode pods above that, best to 1800 s or more"
+                f"GracePeriodTooShort: {node.pod} has a grace period of {node.grace_period_seconds} s and its drain "
+                f"may take {seconds(needed)}: it would be killed with segments on it. Set "
+                "terminationGracePeriodSeconds of the QueryNode pods above that, best to 1800 s or more"
             )
         longest = max(longest, needed)
     return longest
