@@ -70,6 +70,14 @@ REPLICAS: Object = {
     "verification": _PRODUCTS | {"count": "2", "deadlineSeconds": "1800"},
     "undo": _PRODUCTS | {"count": "1", "resourceGroups": ""},
 }
+RESTART: Object = {
+    "kind": "RestartComponent",
+    "precondition": {"component": "Proxy", "count": "2"},
+    "action": {"component": "Proxy", "when": "Forward"},
+    "verification": {"component": "Proxy", "deadlineSeconds": "600"},
+    "undo": {"component": "Proxy"},
+}
+RESTART_BACK: Object = RESTART | {"action": {"component": "Proxy", "when": "Back"}}
 OF_TOMORROW: Object = {
     "kind": "WarmCollection",
     "precondition": {"collection": "products"},

@@ -10,7 +10,18 @@ from hypothesis import strategies as st
 
 from milvus_tuning.decide.risk import risk_of
 from milvus_tuning.plan import Risk, Step, StepKind
-from tests.decide.steps import HAND_BACK, INTERVAL, TAKE, a_drain, a_key, a_move, a_replica_change, a_scale, a_scale_in
+from tests.decide.steps import (
+    HAND_BACK,
+    INTERVAL,
+    TAKE,
+    a_drain,
+    a_key,
+    a_move,
+    a_replica_change,
+    a_restart,
+    a_scale,
+    a_scale_in,
+)
 
 GRACEFUL = a_key("common.gracefultime", before=None, after="0")
 SETS_OF_STEPS = st.lists(
@@ -44,6 +55,21 @@ SETS_OF_STEPS = st.lists(
         ),
         pytest.param((a_replica_change(1, 2),), Risk.MEDIUM, ("default.products (1 -> 2)",), id="a replica more"),
         pytest.param((a_replica_change(2, 1),), Risk.HIGH, ("default.products (2 -> 1)",), id="a replica less"),
+        pytest.param(
+            (a_restart("Proxy", back=True), INTERVAL, a_restart("Proxy")),
+            Risk.HIGH,
+            ("restarts Proxy: 2 pods, one at a time",),
+            id="a restart, said once",
+        ),
+        pytest.param(
+            (a_restart("Proxy", count=1),),
+            Risk.HIGH,
+            ("restarts Proxy: 1 pod, so all searches and writes fail until another one is ready",),
+            id="a restart of the only proxy",
+        ),
+        pytest.param(
+            (a_restart("MixCoord", count=1),), Risk.HIGH, ("so requests wait or fail",), id="of the only coordinator"
+        ),
         pytest.param((GRACEFUL,), Risk.HIGH, ("common.gracefultime carries consistency",), id="consistency"),
         pytest.param(
             (a_key("common/gracefulTime", before="0", after=None),),
