@@ -16,8 +16,16 @@ from milvus_tuning import apply
 from milvus_tuning.api import Verification
 from milvus_tuning.clients.etcd import EtcdClient
 from milvus_tuning.clients.milvus import MilvusClient
-from milvus_tuning.decide.lifecycle import Sight, Window, next_turn, with_failure, with_measurement, with_success
-from milvus_tuning.decide.operation import Call
+from milvus_tuning.decide.course import Call
+from milvus_tuning.decide.lifecycle import (
+    Sight,
+    Window,
+    next_turn,
+    operation_of,
+    with_failure,
+    with_measurement,
+    with_success,
+)
 from milvus_tuning.errors import ApplyError
 from milvus_tuning.metrics import Metrics
 from milvus_tuning.observe import Observer
@@ -109,7 +117,7 @@ class PlanRunner:
 
     def _call(self, carried: Carried, call: Call) -> tuple[Plan, bool]:
         plan = carried.stored.plan
-        step = plan.course.operation.steps[call.step_index].step  # type: ignore[union-attr]
+        step = call.of(operation_of(plan))
         try:
             message = apply.perform(step, undo=call.undo, context=self.apply_context(carried.turn))
         except ApplyError as error:

@@ -78,6 +78,14 @@ SET_LEVEL: Object = {
     "verification": _LEVEL | {"value": "Strong"},
     "undo": _LEVEL | {"value": "Bounded"},
 }
+RESTART: Object = {
+    "kind": "RestartComponent",
+    "precondition": {"component": "Proxy", "count": "2"},
+    "action": {"component": "Proxy", "when": "Forward"},
+    "verification": {"component": "Proxy", "deadlineSeconds": "600"},
+    "undo": {"component": "Proxy"},
+}
+RESTART_BACK: Object = RESTART | {"action": {"component": "Proxy", "when": "Back"}}
 OF_TOMORROW: Object = {
     "kind": "WarmCollection",
     "precondition": {"collection": "products"},

@@ -11,6 +11,8 @@ from tests.cli.objects import (
     MOVE_BACK,
     OF_TOMORROW,
     REPLICAS,
+    RESTART,
+    RESTART_BACK,
     SCALE_IN,
     SCALE_OUT,
     SET_KEY,
@@ -39,6 +41,11 @@ RETURN_PLACEMENT = SET_KEY | {"kind": "ReturnPlacement"}
         ),
         pytest.param([REPLICAS], "in-memory replicas of default.products 1 -> 2", id="a replica more"),
         pytest.param([SET_LEVEL], "consistency level of default.products Bounded -> Strong", id="a level"),
+        pytest.param(
+            [RESTART_BACK, SET_KEY, RESTART],
+            "common.gracefultime absent -> 0, restart Proxy",
+            id="a restart: what is for the way back goes without saying",
+        ),
         pytest.param([OF_TOMORROW], "WarmCollection", id="a kind of a newer operator"),
         pytest.param([SET_KEY, SCALE_OUT], "common.gracefultime absent -> 0, QueryNodes 2 -> 3", id="several"),
         pytest.param([], "", id="none"),
@@ -120,6 +127,26 @@ def test_a_sequence_comes_to(sequence: list[Object], short: str) -> None:
                 "     undo     set them to 1",
             ],
             id="a replica more",
+        ),
+        pytest.param(
+            RESTART,
+            [
+                "  1. restart Proxy: evict each pod that is older than this step, one at a time",
+                "     before   Proxy has 2 pods, and none has only just started",
+                "     proof    all are replaced and ready within 600 s",
+                "     undo     nothing: the keys come first, then the pods",
+            ],
+            id="a restart",
+        ),
+        pytest.param(
+            RESTART_BACK,
+            [
+                "  1. nothing yet: on the way back Proxy is restarted here, when the keys are as before",
+                "     before   Proxy has 2 pods, and none has only just started",
+                "     proof    nothing to prove",
+                "     undo     evict each pod of Proxy that came meanwhile, one at a time",
+            ],
+            id="a restart for the way back",
         ),
         pytest.param(
             SET_KEY,

@@ -103,3 +103,15 @@ def a_level(
         verification={**what, "value": after if remains is None else remains},
         undo={**what, "value": before},
     )
+
+
+def a_restart(component: str = "Proxy", *, back: bool = False, count: int = 2, deadline: int = 600) -> Step:
+    """The pods of a component, one at a time; on the way back only where that is said."""
+    of: dict[str, str | int | None] = {"component": component}
+    return Step(
+        kind=StepKind.RESTART_COMPONENT,
+        precondition={**of, "count": count},
+        action={**of, "when": "Back" if back else "Forward"},
+        verification={**of, "deadlineSeconds": deadline},
+        undo=of,
+    )

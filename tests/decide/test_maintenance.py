@@ -231,6 +231,11 @@ def a_step(kind: StepKind, before: int | None = None, after: int | None = None) 
         ),
         pytest.param([a_step(StepKind.SET_REPLICA_NUMBER)], {WindowAction.SET_REPLICA_NUMBER}, id="replicas"),
         pytest.param([a_step(StepKind.SET_COLLECTION_PROPERTY)], {WindowAction.SET_CONFIG}, id="a collection's level"),
+        pytest.param(
+            [a_step(StepKind.RESTART_COMPONENT), a_step(StepKind.SET_CONFIG), a_step(StepKind.RESTART_COMPONENT)],
+            {WindowAction.RESTART},
+            id="a restart: the keys for it are no setting of their own",
+        ),
     ],
 )
 def test_steps_say_what_they_do_in_words_of_a_window(steps: list[Step], expected: set[WindowAction]) -> None:

@@ -19,6 +19,7 @@ from tests.decide.steps import (
     a_level,
     a_move,
     a_replica_change,
+    a_restart,
     a_scale,
     a_scale_in,
 )
@@ -55,6 +56,21 @@ SETS_OF_STEPS = st.lists(
         ),
         pytest.param((a_replica_change(1, 2),), Risk.MEDIUM, ("default.products (1 -> 2)",), id="a replica more"),
         pytest.param((a_replica_change(2, 1),), Risk.HIGH, ("default.products (2 -> 1)",), id="a replica less"),
+        pytest.param(
+            (a_restart("Proxy", back=True), INTERVAL, a_restart("Proxy")),
+            Risk.HIGH,
+            ("restarts Proxy: 2 pods, one at a time",),
+            id="a restart, said once",
+        ),
+        pytest.param(
+            (a_restart("Proxy", count=1),),
+            Risk.HIGH,
+            ("restarts Proxy: 1 pod, so all searches and writes fail until another one is ready",),
+            id="a restart of the only proxy",
+        ),
+        pytest.param(
+            (a_restart("MixCoord", count=1),), Risk.HIGH, ("so requests wait or fail",), id="of the only coordinator"
+        ),
         pytest.param((GRACEFUL,), Risk.HIGH, ("common.gracefultime carries consistency",), id="consistency"),
         pytest.param(
             (a_key("common/gracefulTime", before="0", after=None),),

@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -27,7 +28,7 @@ from milvus_tuning.api import MilvusTuningSpec
 from milvus_tuning.clients.etcd import Delete, EtcdClient, Put
 from milvus_tuning.decide.operation import begin
 from milvus_tuning.observe import Observer
-from milvus_tuning.plan import Course, Phase, Prediction, Reason
+from milvus_tuning.plan import Course, Phase, Prediction, Reason, StepKind
 from milvus_tuning.plan_store import PlanStore
 from milvus_tuning.settings import Settings
 from milvus_tuning.snapshot import Snapshot
@@ -44,7 +45,7 @@ from tests.faults.proxy import CRASHES, FaultProxy, Play, Script, Upstream
 from tests.faults.stories import Planned, Story, without_node
 from tests.integration.conftest import COLLECTION, Api, Object, Refused, a_namespace, a_tuning
 from tests.integration.release import DEPLOYMENT, NEW_NODE_ID, Release
-from tests.observe.world import PODS, QUERY_NODE_IPS, World, recorded, serving
+from tests.observe.world import PODS, PROXY_POD, QUERY_NODE_IPS, World, recorded, serving
 
 DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
 UNDER_WAY = "rag-under-way"
@@ -100,6 +101,7 @@ class Case:
     environment: dict[str, str]
     uid: str = ""
     pid: int = 0
+    proxies: int = 0  # successors of the recorded one
     starts: int = 0
     gone: list[str | None] = field(default_factory=list)  # deletion costs of the pods that left
     generation: int = 0  # of the Deployment, before the operator came
@@ -176,6 +178,8 @@ class Case:
                 elif wanted < count:
                     self._node_leaves(count - 1)
                 count = wanted
+                if StepKind.RESTART_COMPONENT in self.story.steps:
+                    self._proxies_come_and_go()
             except Refused as refused:
                 if refused.code != 409:  # the operator wrote between our reading and writing: look again
                     raise
@@ -205,6 +209,19 @@ class Case:
         self.api.call("DELETE", path, gracePeriodSeconds="0")
         self.gone.append(cost_of(victim))
         self.etcd.transaction(compare=[], then=[Delete(key=f"{self.root_path}/meta/session/querynode-{gone}")])
+
+    def _proxies_come_and_go(self) -> None:
+        """What a ReplicaSet of one pod and the kubelet do after an eviction."""
+        path = self.release.path(PODS)
+        pods = [pod for pod in self.api.call("GET", path)["items"] if pod["metadata"]["labels"]["component"] == "proxy"]
+        leaving = [pod for pod in pods if pod["metadata"].get("deletionTimestamp")]
+        if len(pods) == len(leaving):
+            successor = deepcopy(self.release.world.item(PODS, PROXY_POD))
+            self.proxies += 1
+            successor["metadata"] |= {"name": f"{PROXY_POD}-{self.proxies}", "uid": f"proxy-{self.proxies}"}
+            self.release.create(PODS, successor)
+        for pod in leaving:
+            self.api.call("DELETE", f"{path}/{pod['metadata']['name']}", gracePeriodSeconds="0")
 
     def query_nodes(self) -> list[Object]:
         """The QueryNode pods as they stand."""

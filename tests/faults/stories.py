@@ -14,7 +14,8 @@ from milvus_tuning.clients.etcd import EtcdClient, Put
 from milvus_tuning.clients.handback import HandBack, record_key
 from milvus_tuning.decide.collection_consistency import collection_consistency
 from milvus_tuning.decide.move_steps import Relocation, move_steps, replica_steps
-from milvus_tuning.plan import Step
+from milvus_tuning.decide.restart_steps import restart_bracket
+from milvus_tuning.plan import Step, StepKind
 from milvus_tuning.snapshot import Segment, Snapshot
 from tests.integration.conftest import Object
 
@@ -100,6 +101,17 @@ def _level_record(collection: str) -> dict[str, int]:
     return {f"etcd {level_record_key('', 'UID', 'default', collection).strip('/')}": 1}
 
 
+def _a_restart(snapshot: Snapshot) -> tuple[Step, ...]:
+    """A key between the two halves of a restart of the Proxy, as for one that is read at start."""
+    found = restart_bracket(["Proxy"], snapshot)
+    if isinstance(found, str):
+        raise TypeError(found)
+    back, forward = found
+    absent, ours = ({"key": stored_spelling(TOLERANCE), "value": value} for value in (None, "0.1"))
+    key = Step(kind=StepKind.SET_CONFIG, precondition=absent, action=ours, verification=ours, undo=absent)
+    return *back, key, *forward
+
+
 _SCALED = {"Deployment spec": 1, "patch deployments/scale": 1}
 STORIES = {
     "scale out": Story(
@@ -162,6 +174,13 @@ STORIES = {
         effects={**_level_record("demo"), "milvus AlterCollection": 1},
         planned=_strong,
         milvus_version="v2.5.5",
+    ),
+    "restart a component": Story(
+        spec={"loadBalancing": {"balanceTolerancePercent": 10}},
+        steps=("RestartComponent", "SetConfig", "RestartComponent"),
+        writes=2,
+        effects={**_key_and_record(TOLERANCE), "create pods/eviction": 1},
+        planned=_a_restart,
     ),
 }
 

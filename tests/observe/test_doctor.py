@@ -111,6 +111,7 @@ MAKING_CHANGES = {
     *((verb, f"{PLANS}/status") for verb in ("get", "patch", "update")),
     ("patch", "deployments.apps/scale"),
     ("patch", "pods"),
+    ("create", "pods/eviction"),
 }
 
 

@@ -1,7 +1,8 @@
 {{- /*
 What the operator may do in a namespace that it watches. Deployments themselves are only read: their size goes through the
-scale subresource, so no template, image or strategy can be changed. Nothing is ever deleted but its own plans. The verb
-approve on plans is not here: the operator proposes and carries out, and who may say yes is for people to decide.
+scale subresource, so no template, image or strategy can be changed. Nothing is ever deleted but its own plans; pods are
+replaced by eviction alone, which a PodDisruptionBudget may refuse. The verb approve on plans is not here: the operator
+proposes and carries out, and who may say yes is for people to decide.
 */ -}}
 {{- define "operator.rules" -}}
 # The objects it serves: its own status, annotations and finalizer.
@@ -39,6 +40,10 @@ approve on plans is not here: the operator proposes and carries out, and who may
 - apiGroups: [""]
   resources: [pods]
   verbs: [get, list, patch]
+# Pods that are replaced for a key that Milvus reads at start.
+- apiGroups: [""]
+  resources: [pods/eviction]
+  verbs: [create]
 # Where Milvus and its etcd are.
 - apiGroups: [""]
   resources: [configmaps]

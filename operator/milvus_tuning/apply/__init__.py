@@ -7,8 +7,9 @@ Each write is preceded by `context.require_lease()`, each call has a timeout.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Protocol
 
 from milvus_tuning.apply.collection_property import release_levels, set_collection_property
 from milvus_tuning.apply.config import connected, hand_back, read_key, set_config
@@ -18,6 +19,7 @@ from milvus_tuning.apply.placement import move_placement, renew_placement_lease
 from milvus_tuning.apply.pods import mark_pod
 from milvus_tuning.apply.release import release_replicas
 from milvus_tuning.apply.replica_number import set_replica_number
+from milvus_tuning.apply.restart import restart_pod
 from milvus_tuning.apply.scale import scale_query_nodes
 from milvus_tuning.clients.handback import read_records
 from milvus_tuning.plan import Step, StepKind
@@ -34,7 +36,11 @@ __all__ = [
 ]
 
 
-_BY_KIND: Mapping[StepKind, Callable[..., str]] = MappingProxyType(
+class _Does(Protocol):
+    def __call__(self, step: Step, *, undo: bool, context: ApplyContext) -> str: ...
+
+
+_DOES: Mapping[StepKind, _Does] = MappingProxyType(
     {
         StepKind.SCALE_QUERY_NODES: scale_query_nodes,
         StepKind.DRAIN_QUERY_NODE: mark_pod,
@@ -44,16 +50,14 @@ _BY_KIND: Mapping[StepKind, Callable[..., str]] = MappingProxyType(
         StepKind.MOVE_SEGMENTS: move_segments,
         StepKind.SET_REPLICA_NUMBER: set_replica_number,
         StepKind.SET_COLLECTION_PROPERTY: set_collection_property,
+        StepKind.RESTART_COMPONENT: restart_pod,
     }
 )
 
 
 def perform(step: Step, *, undo: bool, context: ApplyContext) -> str:
     """Carry out a step, or take it back; what was done, in words. ApplyError where it could not be."""
-    carry_out = _BY_KIND.get(step.kind)
-    if carry_out is None:
-        raise NotImplementedError(step.kind)
-    return carry_out(step, undo=undo, context=context)
+    return _DOES[step.kind](step, undo=undo, context=context)
 
 
 def read_hand_back(context: ApplyContext) -> Mapping[str, OwnedKey]:

@@ -33,7 +33,7 @@ def in_short(steps: Sequence[Body]) -> str:
     """What a sequence of steps comes to: "QueryNodes 2 -> 3"."""
     kinds = {text(step, "kind") for step in steps}
     aside = _PLACEMENT if StepKind.MOVE_SEGMENTS in kinds else {StepKind.DRAIN_QUERY_NODE}
-    known = [step for step in steps if text(step, "kind") not in aside] or steps
+    known = [step for step in steps if text(step, "kind") not in aside and not _leads_back(step)] or steps
     return ", ".join(_short(step) for step in known)
 
 
@@ -201,6 +201,38 @@ def _short_level(step: Body) -> str:
     return f"consistency level of {_collection(step)} {change}"
 
 
+def _leads_back(step: Body) -> bool:
+    """Whether it restarts pods on the way back only."""
+    return text(step, "kind") == StepKind.RESTART_COMPONENT and text(step, "action", "when") == "Back"
+
+
+def _component(step: Body) -> str:
+    return text(step, "action", "component")
+
+
+def _restart_action(step: Body) -> str:
+    if _leads_back(step):
+        return f"nothing yet: on the way back {_component(step)} is restarted here, when the keys are as before"
+    return f"restart {_component(step)}: evict each pod that is older than this step, one at a time"
+
+
+def _restart_before(step: Body) -> str:
+    count = text(step, "precondition", "count")
+    return f"{_component(step)} has {count} pod{'' if count == '1' else 's'}, and none has only just started"
+
+
+def _restart_proof(step: Body) -> str:
+    if _leads_back(step):
+        return "nothing to prove"
+    return f"all are replaced and ready within {text(step, 'verification', 'deadlineSeconds')} s"
+
+
+def _restart_undo(step: Body) -> str:
+    if _leads_back(step):
+        return f"evict each pod of {_component(step)} that came meanwhile, one at a time"
+    return "nothing: the keys come first, then the pods"
+
+
 def _key_proof(step: Body) -> str:
     settle = text(step, "verification", "settleSeconds")
     proof = _key_is("verification")(step)
@@ -232,6 +264,7 @@ _SHORT: Mapping[str, Callable[[Body], str]] = {
     StepKind.MOVE_SEGMENTS: _short_move,
     StepKind.SET_REPLICA_NUMBER: _short_replicas,
     StepKind.SET_COLLECTION_PROPERTY: _short_level,
+    StepKind.RESTART_COMPONENT: lambda step: f"restart {_component(step)}",
     StepKind.TAKE_PLACEMENT: lambda _: "hold Milvus's balancer off",
     StepKind.RETURN_PLACEMENT: lambda _: "let Milvus's balancer go",
 }
@@ -241,6 +274,7 @@ _ACTIONS: Mapping[str, Callable[[Body], str]] = {
     StepKind.MOVE_SEGMENTS: _move_action,
     StepKind.SET_REPLICA_NUMBER: _replica_action,
     StepKind.SET_COLLECTION_PROPERTY: _level_action,
+    StepKind.RESTART_COMPONENT: _restart_action,
     **{kind: _set_key("action") for kind in _KEY_KINDS},
 }
 _WORDS: Mapping[tuple[str, str], Callable[[Body], str]] = {
@@ -259,6 +293,9 @@ _WORDS: Mapping[tuple[str, str], Callable[[Body], str]] = {
     (StepKind.SET_COLLECTION_PROPERTY, "precondition"): _level_is("precondition"),
     (StepKind.SET_COLLECTION_PROPERTY, "verification"): _level_is("verification"),
     (StepKind.SET_COLLECTION_PROPERTY, "undo"): _set_level("undo"),
+    (StepKind.RESTART_COMPONENT, "precondition"): _restart_before,
+    (StepKind.RESTART_COMPONENT, "verification"): _restart_proof,
+    (StepKind.RESTART_COMPONENT, "undo"): _restart_undo,
     **{(kind, "precondition"): _key_is("precondition") for kind in _KEY_KINDS},
     **{(kind, "verification"): _key_proof for kind in _KEY_KINDS},
     **{(kind, "undo"): _set_key("undo") for kind in _KEY_KINDS},

@@ -15,7 +15,7 @@ of March 02:00 does not exist: it opens at 03:00+02:00 (01:00Z) and closes at 04
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from zoneinfo import ZoneInfo
@@ -38,6 +38,7 @@ _ACTIONS: Mapping[StepKind, WindowAction] = MappingProxyType(
         StepKind.MOVE_SEGMENTS: WindowAction.MOVE_SEGMENTS,
         StepKind.SET_REPLICA_NUMBER: WindowAction.SET_REPLICA_NUMBER,
         StepKind.SET_COLLECTION_PROPERTY: WindowAction.SET_CONFIG,
+        StepKind.RESTART_COMPONENT: WindowAction.RESTART,
     }
 )
 
@@ -51,14 +52,23 @@ def window_obstacle(
 
 
 def actions_of(steps: Iterable[Step]) -> frozenset[WindowAction]:
-    """What these steps do, in the words of a window. Holding the balancer off for moves is a part of moving."""
+    """What these steps do, in the words of a window.
+
+    Holding the balancer off for moves is a part of moving, and writing keys that are read at start one of the restart.
+    """
     kinds = list(steps)
-    moves = any(step.kind is StepKind.MOVE_SEGMENTS for step in kinds)
+    aside = _aside({step.kind for step in kinds})
     return frozenset(
         _size_action(step) if step.kind not in _ACTIONS else _ACTIONS[step.kind]
         for step in kinds
-        if not (moves and step.kind in _PLACEMENT)
+        if step.kind not in aside
     )
+
+
+def _aside(kinds: Set[StepKind]) -> frozenset[StepKind]:
+    """The kinds that are a part of another one among these."""
+    moving = _PLACEMENT if StepKind.MOVE_SEGMENTS in kinds else frozenset()
+    return moving | {StepKind.SET_CONFIG} if StepKind.RESTART_COMPONENT in kinds else moving
 
 
 def is_open(window: MaintenanceWindow, now: datetime) -> bool:

@@ -20,15 +20,19 @@ Moves of segments are different in four ways (moving.py). An answer is not their
 their undoings. One that fails may have moved a part, so it is taken back and not only given up. One that cannot be
 begun is left out with those after it, while those before it stay, where they are good without it. And while searches
 suffer (hold) the next one waits, for ten minutes at most: what was moved until then is measured and judged as ever.
+
+A restart of a component takes one call for each of its pods (restarting.py), so it stays Intended, or Undoing, until no
+pod is left to be replaced, and its deadline is that of the whole roll.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from milvus_tuning.api import MilvusTuningSpec, Mode
+from milvus_tuning.decide.course import Call, Move, is_fresh, passed_seconds, with_record
 from milvus_tuning.decide.moving import (
     ASK_AGAIN_SECONDS,
     PATIENT_KINDS,
@@ -42,9 +46,12 @@ from milvus_tuning.decide.moving import (
     settled,
 )
 from milvus_tuning.decide.readback import KEY_STEPS, Sight, effect, integer, is_undone, look, obstacle, other_pod_left
+from milvus_tuning.decide.restarting import in_a_roll, is_restart, restarts_back, roll_back_on, roll_on, too_young
 from milvus_tuning.decide.words import seconds
 from milvus_tuning.plan import Change, Decision, Operation, Reason, StepKind, StepRecord, StepState
 from milvus_tuning.snapshot import Snapshot
+
+__all__ = ["Call", "Move", "begin", "call_failed", "call_succeeded", "cancel", "next_move", "roll_back"]
 
 INTENT_DEADLINE_SECONDS = 300.0  # a write that does not go through, or cannot be read back, for so long is given up
 EFFECT_DEADLINE_SECONDS = 120.0  # where the step names none: marks and keys are seen with the next observation
@@ -52,22 +59,6 @@ _TAKING_BACK, _WAITS = "; taken back: ", "waits: "
 _GIVEN_UP = frozenset({StepState.FAILED, StepState.SKIPPED, StepState.UNDOING, StepState.UNDONE})
 _OVER = frozenset({StepState.DONE, StepState.LEFT_OUT})
 _TO_UNDO = frozenset({StepState.APPLIED, StepState.DONE, StepState.UNDOING})
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Call:
-    """One outside call: the action of the step, or its undo."""
-
-    step_index: int
-    undo: bool
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Move:
-    """The operation to write now, and the call to make after that (None: wait for the next pass)."""
-
-    operation: Operation
-    call: Call | None = None
 
 
 def begin(decision: Decision | Change, *, operation_id: str, now: datetime) -> Operation:
@@ -97,20 +88,23 @@ def next_move(
 def call_succeeded(operation: Operation, call: Call, now: datetime, message: str) -> Operation:
     """The call came back without error."""
     record = operation.steps[call.step_index]
+    if is_restart(record):  # the pods tell whether there is another one
+        return with_record(operation, call.step_index, message=message)
     if call.undo:
         told = _with_cause(operation, call, message)
         state = StepState.UNDOING if is_move(record) else StepState.UNDONE  # the placement tells what was moved back
-        return _with_record(operation, call.step_index, state=state, finished_at=now, message=told)
+        return with_record(operation, call.step_index, state=state, finished_at=now, message=told)
     # Milvus gets its time from the answer on: a failed try may have delayed it.
     since = now if is_move(record) or "settleSeconds" in record.step.verification else record.intended_at
-    return _with_record(operation, call.step_index, state=StepState.APPLIED, intended_at=since, message=message)
+    return with_record(operation, call.step_index, state=StepState.APPLIED, intended_at=since, message=message)
 
 
 def call_failed(operation: Operation, call: Call, now: datetime, message: str, retryable: bool) -> Operation:
     """The call failed: try again with the next pass, or give up for good."""
     if retryable:
-        told = _with_cause(operation, call, message) if call.undo else message
-        return _with_record(operation, call.step_index, message=told)
+        plain = not call.undo or is_restart(operation.steps[call.step_index])
+        told = message if plain else _with_cause(operation, call, message)
+        return with_record(operation, call.step_index, message=told)
     if call.undo:
         return _undo_failed(operation, call.step_index, now, message)
     return _given_up_midway(operation, call.step_index, now, message, StepState.FAILED)
@@ -136,7 +130,7 @@ def roll_back(operation: Operation, now: datetime, why: str) -> Operation:
     """A completed operation on its way back, the last step first."""
     reopened = replace(operation, finished_at=None, outcome=None, outcome_message="")
     last = max(place for place, record in enumerate(operation.steps) if record.state is StepState.DONE)
-    return _with_record(reopened, last, state=StepState.UNDOING, intended_at=now, finished_at=None, message=why)
+    return with_record(reopened, last, state=StepState.UNDOING, intended_at=now, finished_at=None, message=why)
 
 
 def _one_move(
@@ -147,15 +141,23 @@ def _one_move(
     index = _next_index(operation)
     if index is None:
         return Move(operation=_finished(operation, now, Reason.COMPLETED, operation.steps[-1].message))
-    match operation.steps[index].state:
-        case StepState.PENDING:
-            if hold is not None and _is_further_move(operation, index):
-                return _wait_for_searches(operation, index, now, hold)
-            return _start(operation, index, snapshot, spec, now)
-        case StepState.INTENDED:
-            return _resume(operation, index, snapshot, now)
-        case _:
-            return _verify(operation, index, snapshot, now)
+    record = operation.steps[index]
+    if record.state is StepState.PENDING:
+        return _begin_or_wait(operation, index, snapshot, spec, now, hold=hold)
+    if not is_fresh(record, snapshot):
+        return Move(operation=operation)
+    if record.state is StepState.APPLIED:
+        return _verify(operation, index, snapshot, now)
+    go_on = roll_on if is_restart(record) else _resume
+    return go_on(operation, index, snapshot, now)
+
+
+def _begin_or_wait(
+    operation: Operation, index: int, snapshot: Snapshot, spec: MilvusTuningSpec, now: datetime, *, hold: str | None
+) -> Move:
+    if hold is not None and _is_further_move(operation, index):
+        return _wait_for_searches(operation, index, now, hold)
+    return _start(operation, index, snapshot, spec, now)
 
 
 def _next_index(operation: Operation) -> int | None:
@@ -176,16 +178,32 @@ def _start(operation: Operation, index: int, snapshot: Snapshot, spec: MilvusTun
     if view.sight is Sight.UNKNOWN:
         return _wait_for_sight(operation, index, now, view.message)
     in_the_way = None if lets_go else obstacle(step, snapshot)
+    if view.sight is not Sight.FOREIGN and is_restart(operation.steps[index]):
+        return _start_restart(operation, index, snapshot, now, in_the_way)
     if in_the_way is None and is_move(operation.steps[index]):
         in_the_way = balancer_at_large(operation, index, snapshot)
     if view.sight is Sight.FOREIGN or in_the_way is not None:
         return Move(operation=_not_begun(operation, index, now, in_the_way or view.message))
     if view.sight is Sight.AFTER and step.kind not in KEY_STEPS:
         return Move(
-            operation=_with_record(operation, index, state=StepState.APPLIED, intended_at=now, message=view.message)
+            operation=with_record(operation, index, state=StepState.APPLIED, intended_at=now, message=view.message)
         )
-    intended = _with_record(operation, index, state=StepState.INTENDED, intended_at=now)
+    intended = with_record(operation, index, state=StepState.INTENDED, intended_at=now)
     return Move(operation=intended, call=Call(step_index=index, undo=False))
+
+
+def _start_restart(operation: Operation, index: int, snapshot: Snapshot, now: datetime, in_the_way: str | None) -> Move:
+    """Nothing is to be done now for the way back; forward the first pod is replaced, with the intent on record."""
+    step = operation.steps[index].step
+    if in_the_way is not None and not in_a_roll(operation, index):
+        return Move(operation=_skipped(operation, index, now, in_the_way))
+    if restarts_back(operation.steps[index]):
+        message = "replaces pods on the way back only"
+        return Move(operation=with_record(operation, index, state=StepState.DONE, finished_at=now, message=message))
+    waits_for = in_the_way or too_young(step, snapshot, now)
+    if waits_for is not None:
+        return _wait_for_sight(operation, index, now, waits_for)
+    return roll_on(with_record(operation, index, state=StepState.INTENDED, intended_at=now), index, snapshot, now)
 
 
 def _lets_go(operation: Operation, index: int) -> bool:
@@ -222,7 +240,7 @@ def _wait_for_searches(operation: Operation, index: int, now: datetime, hold: st
         return Move(operation=_not_begun(operation, index, now, message))
     if operation.steps[index].message.startswith(_WAITS):
         return Move(operation=operation)
-    return Move(operation=_with_record(operation, index, message=f"{_WAITS}{hold}"))
+    return Move(operation=with_record(operation, index, message=f"{_WAITS}{hold}"))
 
 
 def _wait_for_sight(operation: Operation, index: int, now: datetime, message: str) -> Move:
@@ -235,17 +253,15 @@ def _wait_for_sight(operation: Operation, index: int, now: datetime, message: st
 def _waited_seconds(operation: Operation, index: int, now: datetime) -> float:
     """Since the step before this one was over."""
     before = operation.steps[index - 1].finished_at if index else None
-    return _passed_seconds(before or operation.started_at, now)
+    return passed_seconds(before or operation.started_at, now)
 
 
 def _resume(operation: Operation, index: int, snapshot: Snapshot, now: datetime) -> Move:
     """The intent is on record, the call may or may not have been made: look."""
     record = operation.steps[index]
-    if not _is_fresh(record, snapshot):
-        return Move(operation=operation)
-    view, late = look(record.step, snapshot), _passed_seconds(record.intended_at, now) > INTENT_DEADLINE_SECONDS
+    view, late = look(record.step, snapshot), passed_seconds(record.intended_at, now) > INTENT_DEADLINE_SECONDS
     if view.sight is Sight.AFTER and record.step.kind not in KEY_STEPS:
-        return Move(operation=_with_record(operation, index, state=StepState.APPLIED, message=view.message))
+        return Move(operation=with_record(operation, index, state=StepState.APPLIED, message=view.message))
     if view.sight is Sight.FOREIGN:
         return Move(operation=_given_up_midway(operation, index, now, view.message, StepState.SKIPPED))
     if late:
@@ -259,7 +275,7 @@ def _resume(operation: Operation, index: int, snapshot: Snapshot, now: datetime)
 def _given_up_midway(operation: Operation, index: int, now: datetime, message: str, state: StepState) -> Operation:
     """A step that was asked for and is given up; of moves a part may be made, so they are taken back."""
     if not is_move(operation.steps[index]):
-        return _with_record(operation, index, state=state, finished_at=now, message=message)
+        return with_record(operation, index, state=state, finished_at=now, message=message)
     return _withdrawn(operation, index, now, message)
 
 
@@ -273,17 +289,15 @@ def _withdrawn(operation: Operation, index: int, now: datetime, message: str) ->
         last_asked = now if record.state is StepState.INTENDED else record.intended_at or now
         since = max(now, last_asked + timedelta(seconds=TASK_SECONDS))
     changes = {"state": StepState.UNDOING, "intended_at": since, "finished_at": None, "message": message}
-    return _with_record(operation, index, **changes)
+    return with_record(operation, index, **changes)
 
 
 def _verify(operation: Operation, index: int, snapshot: Snapshot, now: datetime) -> Move:
     """The write was made: wait for its effect, until the deadline."""
     record = operation.steps[index]
-    if not _is_fresh(record, snapshot):
-        return Move(operation=operation)
     seen = effect(record.step, snapshot)
     if seen.reached:
-        done = _with_record(operation, index, state=StepState.DONE, finished_at=now, message=seen.message)
+        done = with_record(operation, index, state=StepState.DONE, finished_at=now, message=seen.message)
         return Move(operation=done if settled(record.step.verification, record.intended_at, now) else operation)
     view = look(record.step, snapshot)
     if view.sight is Sight.FOREIGN or (view.sight is Sight.BEFORE and record.step.kind not in PATIENT_KINDS):
@@ -293,7 +307,7 @@ def _verify(operation: Operation, index: int, snapshot: Snapshot, now: datetime)
         message = f"Kubernetes removed another pod than {record.step.verification.get('pod')}"
         return Move(operation=_skipped(operation, index, now, message))
     deadline_seconds = integer(record.step.verification, "deadlineSeconds") or EFFECT_DEADLINE_SECONDS
-    if _passed_seconds(record.intended_at, now) <= deadline_seconds or snapshot.workload is None:
+    if passed_seconds(record.intended_at, now) <= deadline_seconds or snapshot.workload is None:
         return Move(operation=operation)
     message = f"not within {seconds(deadline_seconds)}: {seen.message}"
     return Move(operation=_too_late(operation, index, snapshot, now, message))
@@ -304,11 +318,11 @@ def _too_late(operation: Operation, index: int, snapshot: Snapshot, now: datetim
     if step.kind is not StepKind.SCALE_QUERY_NODES:
         return _withdrawn(operation, index, now, message)
     if step.verification.get("pod") is not None:
-        stuck = _with_record(operation, index, state=StepState.FAILED, finished_at=now, message=message)
+        stuck = with_record(operation, index, state=StepState.FAILED, finished_at=now, message=message)
         return _finished(stuck, now, Reason.DRAIN_STUCK, message)
     kept = max(integer(step.undo, "count") or 0, len(snapshot.members))
     back = replace(step, undo={"count": kept})
-    return _with_record(operation, index, step=back, state=StepState.UNDOING, intended_at=now, message=message)
+    return with_record(operation, index, step=back, state=StepState.UNDOING, intended_at=now, message=message)
 
 
 # -- back ------------------------------------------------------------------------------------------------------------
@@ -319,17 +333,22 @@ def _take_back(operation: Operation, snapshot: Snapshot, now: datetime) -> Move:
     index = _last_to_undo(operation)
     if index is None:
         return Move(operation=_given_up(operation, now))
+    take_back = roll_back_on if restarts_back(operation.steps[index]) else _take_one_back
+    return take_back(operation, index, snapshot, now)
+
+
+def _take_one_back(operation: Operation, index: int, snapshot: Snapshot, now: datetime) -> Move:
     record = operation.steps[index]
     if record.state is not StepState.UNDOING:
-        undoing = _with_record(operation, index, state=StepState.UNDOING, intended_at=now, finished_at=None)
+        undoing = with_record(operation, index, state=StepState.UNDOING, intended_at=now, finished_at=None)
         return Move(operation=undoing)
     known = not is_move(record) or may_take_back(operation, record, snapshot, now)
     undone = is_undone(record.step, snapshot) if known else None
     if undone:
-        return Move(operation=_with_record(operation, index, state=StepState.UNDONE, finished_at=now))
-    if _passed_seconds(record.intended_at, now) > INTENT_DEADLINE_SECONDS:
+        return Move(operation=with_record(operation, index, state=StepState.UNDONE, finished_at=now))
+    if passed_seconds(record.intended_at, now) > INTENT_DEADLINE_SECONDS:
         return Move(operation=_undo_failed(operation, index, now, record.message))
-    asked = record.finished_at is not None and _passed_seconds(record.finished_at, now) < ASK_AGAIN_SECONDS
+    asked = record.finished_at is not None and passed_seconds(record.finished_at, now) < ASK_AGAIN_SECONDS
     if undone is None or asked:
         return Move(operation=operation)
     return Move(operation=operation, call=Call(step_index=index, undo=True))
@@ -366,19 +385,14 @@ def _outcome(records: Sequence[StepRecord]) -> Reason:
 
 
 def _undo_failed(operation: Operation, index: int, now: datetime, message: str) -> Operation:
-    """What was done stays; a person must look. What was held for a move is still let go."""
+    """What was done stays; a person must look. What was held for a move is still let go, other components roll back."""
     record = operation.steps[index]
     outcome, told = _outcome(operation.steps), f"{dict(record.step.undo)} could not be restored: {message}"
-    failed = _with_record(operation, index, state=StepState.FAILED, finished_at=now, message=told)
-    return failed if is_move(record) else _finished(failed, now, outcome, told)
+    failed = with_record(operation, index, state=StepState.FAILED, finished_at=now, message=told)
+    return failed if is_move(record) or is_restart(record) else _finished(failed, now, outcome, told)
 
 
 # -- records ---------------------------------------------------------------------------------------------------------
-
-
-def _is_fresh(record: StepRecord, snapshot: Snapshot) -> bool:
-    """Whether the snapshot was taken after the intent: an older one shows the world before the call."""
-    return record.intended_at is None or snapshot.taken_at > record.intended_at
 
 
 def _with_cause(operation: Operation, call: Call, message: str) -> str:
@@ -387,17 +401,8 @@ def _with_cause(operation: Operation, call: Call, message: str) -> str:
     return f"{cause}{_TAKING_BACK}{message}" if cause else message
 
 
-def _passed_seconds(since: datetime | None, now: datetime) -> float:
-    return 0.0 if since is None else (now - since).total_seconds()
-
-
 def _skipped(operation: Operation, index: int, now: datetime, message: str) -> Operation:
-    return _with_record(operation, index, state=StepState.SKIPPED, finished_at=now, message=message)
-
-
-def _with_record(operation: Operation, index: int, **changes: object) -> Operation:
-    record = replace(operation.steps[index], **changes)  # type: ignore[arg-type]
-    return replace(operation, steps=(*operation.steps[:index], record, *operation.steps[index + 1 :]))
+    return with_record(operation, index, state=StepState.SKIPPED, finished_at=now, message=message)
 
 
 def _finished(operation: Operation, now: datetime, outcome: Reason, message: str) -> Operation:

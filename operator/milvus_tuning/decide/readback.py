@@ -19,11 +19,13 @@ from milvus_tuning.decide.placement_seen import (
     replicas_effect,
     replicas_undone,
 )
+from milvus_tuning.decide.restart_seen import leads_back, look_at_component
+from milvus_tuning.decide.serving import UNTRUSTED, not_served
 from milvus_tuning.decide.sight import Effect, Sight, View, find_pod, integer
 from milvus_tuning.decide.steps import served_rows
 from milvus_tuning.decide.words import listed
 from milvus_tuning.plan import Parameters, Step, StepKind
-from milvus_tuning.snapshot import ProblemKind, QueryNode, SegmentState, Snapshot
+from milvus_tuning.snapshot import QueryNode, Snapshot
 
 __all__ = [
     "KEY_STEPS",
@@ -50,11 +52,6 @@ KEY_STEPS = frozenset(
         StepKind.SET_COLLECTION_PROPERTY,
     }
 )
-_UNTRUSTED = (
-    ProblemKind.MILVUS_UNREACHABLE,
-    ProblemKind.MILVUS_CREDENTIALS_REJECTED,
-    ProblemKind.NODE_IDENTITY_UNKNOWN,
-)
 
 
 _Look = Callable[[Step, Snapshot], View]
@@ -69,7 +66,7 @@ def obstacle(step: Step, snapshot: Snapshot) -> str | None:
     """What beside the written value forbids to start the step now, or None."""
     if snapshot.freezes:
         return "; ".join(f"{freeze.reason}: {freeze.message}" for freeze in snapshot.freezes)
-    pod, untrusted = step.verification.get("pod"), snapshot.problem(*_UNTRUSTED)
+    pod, untrusted = step.verification.get("pod"), snapshot.problem(*UNTRUSTED)
     if step.kind is not StepKind.SCALE_QUERY_NODES or pod is None:
         return None
     if untrusted is not None:
@@ -111,7 +108,10 @@ def other_pod_left(step: Step, snapshot: Snapshot) -> bool:
 
 
 def is_undone(step: Step, snapshot: Snapshot) -> bool | None:
-    """Whether the value of the undo is in place (or there is nothing left to undo); None where it cannot be read."""
+    """Whether the value of the undo is in place (or there is nothing left to undo); None where it cannot be read.
+
+    Of a restart on the way back the times tell, which are not in the step: restarting.py.
+    """
     match step.kind:
         case StepKind.DRAIN_QUERY_NODE:
             return _mark_is_off(step, snapshot)
@@ -122,6 +122,8 @@ def is_undone(step: Step, snapshot: Snapshot) -> bool | None:
             return moves_undone(step, snapshot)
         case StepKind.SET_REPLICA_NUMBER:
             return replicas_undone(step, snapshot)
+        case StepKind.RESTART_COMPONENT:
+            return None if leads_back(step) else True
         case _:  # the write also settles the record kept beside the key
             return False if snapshot.settings_readable else None
 
@@ -196,6 +198,7 @@ _LOOKS: Mapping[StepKind, _Look] = MappingProxyType(
         StepKind.MOVE_SEGMENTS: look_at_moves,
         StepKind.SET_REPLICA_NUMBER: look_at_replicas,
         StepKind.SET_COLLECTION_PROPERTY: look_at_level,
+        StepKind.RESTART_COMPONENT: look_at_component,
     }
 )
 
@@ -237,34 +240,11 @@ def _count_missing(step: Step, snapshot: Snapshot) -> str | None:
 
 def _placement_missing(step: Step, snapshot: Snapshot) -> str | None:
     """What of the collections is not served by the members, or None."""
-    untrusted = snapshot.problem(*_UNTRUSTED)
-    if untrusted is not None:
-        return f"the placement is not known: {untrusted.message}"
-    if snapshot.placement_coverage < 1:
-        return f"the placement is known of {snapshot.placement_coverage * 100:.0f} % of the collections"
-    loading = [collection.name for collection in snapshot.collections if collection.load_percent < 100]
-    if loading:
-        return f"{listed(loading)} not fully loaded"
-    homeless = _homeless_segments(snapshot)
-    if homeless:
-        return f"{len(homeless)} segments are not served by the QueryNodes that stayed ({listed(map(str, homeless))})"
+    missing = not_served(snapshot)
+    if missing is not None:
+        return missing
     least, served = integer(step.verification, "leastRows"), served_rows(snapshot)
     return f"{served} rows are served, {least} expected" if least is not None and served < least else None
-
-
-def _homeless_segments(snapshot: Snapshot) -> list[int]:
-    """Sealed segments that some replica of their collection does not serve from a member, or that others still hold."""
-    members = {node.node_id for node in snapshot.members}
-    homeless = []
-    for segment in snapshot.segments:
-        if segment.state is not SegmentState.SEALED:
-            continue
-        copies = [set(one.node_ids) for one in snapshot.replicas if one.collection_id == segment.collection_id]
-        holders = members.intersection(segment.node_ids)
-        elsewhere = set(segment.node_ids) - members
-        if elsewhere or not holders or not all(holders & copy for copy in copies):
-            homeless.append(segment.segment_id)
-    return homeless
 
 
 def _held_by(snapshot: Snapshot, pod: str) -> str:

@@ -6,7 +6,8 @@
              an in-memory replica more: it takes the collection's memory once more
     High     a QueryNode less: Kubernetes has told the pod to stop, nobody can call it back;
              an in-memory replica less: it takes its load onto the others, and loading it again takes its time;
-             a key or a collection's level that carries consistency: searches may see older data, or wait for fresh
+             a key or level that carries consistency: searches may see older data, or wait for fresh data;
+             pods that are replaced: what they serve is served by fewer meanwhile, and by nobody where there is one
 
 A change has the highest class of its steps. Example: one step sets queryCoord.autoBalanceInterval (Low), another
 common.gracefulTime (High): the change is High, and the reason names the second alone.
@@ -18,8 +19,13 @@ from collections.abc import Sequence
 
 from milvus_tuning.catalogue import normalised
 from milvus_tuning.decide.readback import integer
+from milvus_tuning.decide.restart_seen import leads_back
 from milvus_tuning.plan import Risk, Step, StepKind, segment_ids
 
+_ALONE = {"Proxy": "all searches and writes fail", "DataNode": "no data is written to storage"}
+_COORDINATORS = ("MixCoord", "RootCoord", "QueryCoord", "DataCoord", "IndexCoord")
+_ALONE |= dict.fromkeys(_COORDINATORS, "requests wait or fail")
+_IDLE = "nobody does its work"
 CONSISTENCY_KEYS = frozenset({normalised("common.gracefulTime")})
 
 
@@ -34,7 +40,6 @@ def risk_of(steps: Sequence[Step]) -> tuple[Risk, tuple[str, ...]]:
 
 
 def _class_of(step: Step) -> tuple[Risk, str]:
-    key = step.action.get("key")
     match step.kind:
         case StepKind.SCALE_QUERY_NODES:
             return _class_of_size(step)
@@ -44,12 +49,19 @@ def _class_of(step: Step) -> tuple[Risk, str]:
             return _class_of_setting(step)
         case StepKind.SET_REPLICA_NUMBER:
             return _class_of_replicas(step)
-        case StepKind.TAKE_PLACEMENT:
-            return Risk.LOW, f"{key} is set under a lease: without the operator it runs out"
-        case StepKind.RETURN_PLACEMENT:
-            return Risk.LOW, f"{key} is handed back: Milvus balances as it did before"
+        case StepKind.RESTART_COMPONENT:
+            return _class_of_restart(step)
+        case StepKind.TAKE_PLACEMENT | StepKind.RETURN_PLACEMENT:
+            return _class_of_placement(step)
         case _:
             raise ValueError(f"{step.kind} has no class of its own")
+
+
+def _class_of_placement(step: Step) -> tuple[Risk, str]:
+    key = step.action.get("key")
+    if step.kind is StepKind.TAKE_PLACEMENT:
+        return Risk.LOW, f"{key} is set under a lease: without the operator it runs out"
+    return Risk.LOW, f"{key} is handed back: Milvus balances as it did before"
 
 
 def _class_of_moves(step: Step, swaps: bool) -> tuple[Risk, str]:
@@ -80,6 +92,15 @@ def _class_of_level(step: Step) -> tuple[Risk, str]:
         return Risk.LOW, f"the level of {name} stays {after}: only the record of a former one goes"
     change = f"consistency level of {name}: {before} -> {after}"
     return Risk.HIGH, f"{change}: what a search that names none waits for, and how old its data may be"
+
+
+def _class_of_restart(step: Step) -> tuple[Risk, str]:
+    component, count = str(step.action.get("component")), integer(step.precondition, "count")
+    if leads_back(step):
+        return Risk.LOW, f"{component} is restarted again only where the change is taken back"
+    if count != 1:
+        return Risk.HIGH, f"restarts {component}: {count} pods, one at a time"
+    return Risk.HIGH, f"restarts {component}: 1 pod, so {_ALONE.get(component, _IDLE)} until another one is ready"
 
 
 def _class_of_size(step: Step) -> tuple[Risk, str]:

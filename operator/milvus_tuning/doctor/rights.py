@@ -100,6 +100,14 @@ RIGHTS = (
     Right(group="apps", resource="deployments/scale", verbs=("patch",), purpose="the size", needed=_acting_on_helm),
     Right(group="milvus.io", resource="milvuses", verbs=("patch",), purpose="the size", needed=_acting_on_milvus),
     Right(group="", resource="pods", verbs=("patch",), purpose="marking the pod that leaves", needed=_acting),
+    Right(
+        group="",
+        resource="pods/eviction",
+        verbs=("create",),
+        purpose="restarting components for keys that are read at start",
+        needed=_proposing,
+        essential=False,
+    ),
     Right(group="", resource="events", verbs=("create",), purpose="telling what it does", essential=False),
 )
 

@@ -46,11 +46,12 @@ class Step:
     SetReplicaNumber  precondition {database, collection, count}, action {database, collection, count, resourceGroups
                       (names with spaces between)}, verification {database, collection, count, deadlineSeconds},
                       undo {like action, with the former count}
-    RestartComponent  precondition {component}, action {component, when: Forward or Back}, verification {component,
-                      deadlineSeconds: for the whole roll}, undo {component}. Forward: each of its pods that is older
-                      than the intent is evicted, one at a time; its undo does nothing. Back: nothing is done on the way
-                      there; its undo replaces the pods that came since the operation began. A change of keys that are
-                      read at start stands between a Back and a Forward of each component that reads them
+    RestartComponent  precondition {component, count: its pods}, action {component, when: Forward or Back}, verification
+                      {component, deadlineSeconds: for the whole roll}, undo {component}; what is called names also pod
+                      and podUid, the one that is replaced. Forward: each of its pods that is older than the intent is
+                      evicted, one at a time; its undo does nothing. Back: nothing is done on the way there; its undo
+                      replaces the pods that came since the operation began. A change of keys that are read at start
+                      stands between a Back and a Forward of each component that reads them
     SetCollectionProperty  precondition {database, collection, property, value (null: absent)}, action, verification and
                       undo alike
 

@@ -219,7 +219,7 @@ def _in_words(operation: OperationStatus) -> str:
         return f"{step.kind} {before.get('count')} -> {after.get('count')}"
     if step.kind == StepKind.SET_COLLECTION_PROPERTY:
         return f"{step.kind} {before.get('value')} -> {after.get('value')}"
-    return f"{step.kind} {after.get('key') or after.get('pod') or ''}".strip()[:200]
+    return f"{step.kind} {after.get('key') or after.get('pod') or after.get('component') or ''}".strip()[:200]
 
 
 def _observed(facts: Facts, now: datetime) -> Observed:
