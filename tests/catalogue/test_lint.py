@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from milvus_tuning.catalogue import ServerVersion
-from milvus_tuning.catalogue.lint import Finding, KeyState, Setting, lint, target
+from milvus_tuning.catalogue.lint import Finding, KeyState, Setting, evidence_of, lint, owner_of, target
 from milvus_tuning.catalogue.reading import catalogue
-from milvus_tuning.catalogue.registry import LINES, ConfigKey
+from milvus_tuning.catalogue.registry import LINES, ConfigKey, Evidence
 from milvus_tuning.cli.config_files import read_settings_file
 
 DATA = Path(__file__).parent / "data"
@@ -162,3 +162,32 @@ def test_the_file_that_the_wheel_of_2_3_5_starts_with_has_the_findings_committed
 def test_every_line_has_keys() -> None:
     for line in LINES:
         assert sum(line in key.defaults for key in catalogue().keys.values()) > 200
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "version", "evidence"),
+    [
+        ("queryCoord.autoBalance", "true", "2.5.4", Evidence.SOURCE),
+        ("queryNode.grouping.maxNQ", "1000", "2.5.4", Evidence.SOURCE),  # the default
+        ("queryNode.grouping.maxNQ", "2000", "2.5.4", Evidence.INFERRED),  # what it does is not known
+        ("queryCoord.balancer", "RoundRobinBalancer", "2.5.4", Evidence.SOURCE),
+        ("dataCoord.compaction.taskPrioritizer", "default", "2.4.22", Evidence.INFERRED),  # may not be there yet
+        ("dataCoord.compaction.taskPrioritizer", "default", "2.4.23", Evidence.SOURCE),
+        ("queryCoord.notThere", "1", "2.5.4", Evidence.INFERRED),
+        ("queryCoord.autoBalanceInterval", "3000", "2.5.2", Evidence.INFERRED),  # not there
+    ],
+)
+def test_what_a_value_rests_on_is_the_weakest_of_effect_range_and_presence(
+    key: str, value: str, version: str, evidence: Evidence
+) -> None:
+    known = catalogue()
+    assert evidence_of(key, target(version, known).version, value, known) is evidence
+
+
+@pytest.mark.parametrize("name", ["mq.type", "MQ/Type", "mq_type"])
+def test_the_owner_of_a_key_of_the_install_is_named_in_any_spelling(name: str) -> None:
+    assert owner_of(name, catalogue()).startswith("the install: which message queue")
+
+
+def test_a_tuning_key_has_no_owner() -> None:
+    assert owner_of("queryCoord.autoBalance", catalogue()) == ""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from milvus_tuning.catalogue.keys import normalised
-from milvus_tuning.catalogue.registry import LINES, Catalogue, ConfigKey, Effect, EffectState
+from milvus_tuning.catalogue.registry import LINES, Catalogue, ConfigKey, Effect, EffectState, Evidence, ValueType
 from milvus_tuning.catalogue.values import range_error, type_error
 from milvus_tuning.catalogue.version import ServerVersion, parse_version
 
@@ -90,11 +90,12 @@ def target(text: str, known: Catalogue) -> Target:
 
 def lint(settings: Iterable[Setting], version: ServerVersion, known: Catalogue) -> list[Finding]:
     """One finding for each setting, in their order."""
-    return [_judge(setting, version, known) for setting in settings]
+    return [judge(setting, version, known) for setting in settings]
 
 
-def _judge(setting: Setting, version: ServerVersion, known: Catalogue) -> Finding:
-    owner = _owner(setting.key, known)
+def judge(setting: Setting, version: ServerVersion, known: Catalogue) -> Finding:
+    """What becomes of one setting by itself: `queryCoord.autoBalance` = "false" on 2.5.4 is ok, live."""
+    owner = owner_of(setting.key, known)
     if owner:
         reason = f"belongs to {owner}; change it there"
         return Finding(setting=setting, state=KeyState.MANAGED, reason=reason)
@@ -200,7 +201,8 @@ def suggest(name: str, version: ServerVersion, known: Catalogue) -> str:
     return there[alike[0]].name if alike else ""
 
 
-def _owner(name: str, known: Catalogue) -> str:
+def owner_of(name: str, known: Catalogue) -> str:
+    """Who decides a key that no tuning may touch, `mq.type` in any spelling; "" where it is free."""
     dotted = name.replace("/", ".").lower()
     plain = normalised(name)
     for managed in known.managed:
@@ -211,6 +213,22 @@ def _owner(name: str, known: Catalogue) -> str:
     return ""
 
 
+def evidence_of(name: str, version: ServerVersion, value: str, known: Catalogue) -> Evidence:
+    """What a value of a key rests on in this release: the weakest of what is known of effect, range and presence.
+
+    A switch and the default need no range. A number or text of a key without a range is inferred: that Milvus reads it
+    says nothing of what it does. So is a name that the catalogue does not hold, and a patch that may lack the key.
+    """
+    key = known.find(name)
+    if key is None or not key.certain(version):
+        return Evidence.INFERRED
+    effect = key.effect(version)
+    grounds = [key.evidence, effect.evidence if effect is not None else key.evidence]
+    if key.type is not ValueType.BOOL and value not in {"", key.defaults.get(f"{version.major}.{version.minor}")}:
+        grounds.append(key.range.evidence if key.range is not None else Evidence.INFERRED)
+    return max(grounds, key=list(Evidence).index)
+
+
 def _first_there(names: Iterable[str], version: ServerVersion, known: Catalogue) -> str:
     """The first of the names that exists and acts in this release."""
     return next((name for name in names if _acts(name, version, known)), "")
@@ -218,7 +236,7 @@ def _first_there(names: Iterable[str], version: ServerVersion, known: Catalogue)
 
 def _acts(name: str, version: ServerVersion, known: Catalogue) -> bool:
     key = known.find(name)
-    return key is not None and key.exists(version) and key.effect(version) is None and not _owner(key.name, known)
+    return key is not None and key.exists(version) and key.effect(version) is None and not owner_of(key.name, known)
 
 
 def _why(effect: Effect) -> str:
