@@ -17,12 +17,13 @@ ROW = {
     "evidence": "source",
 }
 READ = {line: f"{line}.9" for line in LINES}
+RAN = "2.3.5"
 
 
 def broken(**fields: object) -> str:
     row = {name: value for name, value in (ROW | fields).items() if value is not None}
     lists: dict[str, list[str]] = {name: [] for name in ("managed", "sections", "outside", "unchecked", "other")}
-    return yaml.safe_dump({"read": READ, "newest": READ, "never": {}, "keys": {"a.b": row}, **lists})
+    return yaml.safe_dump({"read": READ, "ran": RAN, "newest": READ, "never": {}, "keys": {"a.b": row}, **lists})
 
 
 def patches(line: str) -> list[ServerVersion]:

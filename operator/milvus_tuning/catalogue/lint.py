@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import difflib
 import enum
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 from milvus_tuning.catalogue.keys import normalised
 from milvus_tuning.catalogue.registry import LINES, Catalogue, ConfigKey, Effect, EffectState, Evidence, ValueType
-from milvus_tuning.catalogue.values import range_error, type_error
+from milvus_tuning.catalogue.together import conflicts
+from milvus_tuning.catalogue.values import range_error, same, type_error
 from milvus_tuning.catalogue.version import ServerVersion, parse_version
 
 ALIKE = 0.84
 """Names this alike (difflib's ratio of what Milvus matches by) are taken for a slip of the pen."""
+_ENVIRONMENT = normalised("MILVUS_CONF_")  # 2.6 pkg/config/env_source.go
 NOT_CHECKED = "no tuning key that is known here: neither that it exists nor its value is checked"
 
 
@@ -88,9 +90,15 @@ def target(text: str, known: Catalogue) -> Target:
     return Target(version=version)
 
 
-def lint(settings: Iterable[Setting], version: ServerVersion, known: Catalogue) -> list[Finding]:
-    """One finding for each setting, in their order."""
-    return [judge(setting, version, known) for setting in settings]
+def lint(settings: Sequence[Setting], version: ServerVersion, known: Catalogue) -> list[Finding]:
+    """One finding for each setting of one file, in their order; what is wrong with them together is a `range`."""
+    findings = [judge(setting, version, known) for setting in settings]
+    pairs = [(setting.key, setting.value) for setting in settings]
+    for index, conflict in conflicts(pairs, version, known).items():
+        if not findings[index].state.wrong:
+            reason, suggestion = conflict.reason, conflict.suggestion
+            findings[index] = replace(findings[index], state=KeyState.RANGE, reason=reason, suggestion=suggestion)
+    return findings
 
 
 def judge(setting: Setting, version: ServerVersion, known: Catalogue) -> Finding:
@@ -135,6 +143,7 @@ def _known(setting: Setting, key: ConfigKey, version: ServerVersion, known: Cata
     if wrong:
         return Finding(setting=setting, state=KeyState.RANGE, reason=wrong, suggestion=_default(key, version), **dates)
     doubt = "" if key.certain(version) else "; from which patch of this line on the key is there is not known"
+    doubt += f"; {key.note(version)}" if key.note(version) else ""
     renamed = _first_there((key.renamed,), version, known)
     if key.is_live(version):
         return Finding(setting=setting, state=KeyState.OK, reason=f"live{doubt}", suggestion=renamed, **dates)
@@ -169,6 +178,10 @@ def _heirs(key: ConfigKey, known: Catalogue) -> list[str]:
 
 
 def _unlisted(setting: Setting, name: str, version: ServerVersion, known: Catalogue) -> Finding:
+    if name.startswith(_ENVIRONMENT) and name.removeprefix(_ENVIRONMENT) in known.keys:
+        meant = known.keys[name.removeprefix(_ENVIRONMENT)].name
+        reason = "MILVUS_CONF_ is for environment variables; a file has the key itself"
+        return Finding(setting=setting, state=KeyState.UNKNOWN, reason=reason, suggestion=meant)
     fake = known.never.get(name)
     if fake is not None:
         suggestion = _first_there(fake.instead, version, known)
@@ -223,8 +236,10 @@ def evidence_of(name: str, version: ServerVersion, value: str, known: Catalogue)
     if key is None or not key.certain(version):
         return Evidence.INFERRED
     effect = key.effect(version)
-    grounds = [key.evidence, effect.evidence if effect is not None else key.evidence]
-    if key.type is not ValueType.BOOL and value not in {"", key.defaults.get(f"{version.major}.{version.minor}")}:
+    grounds = [key.evidence_in(version, known.ran)]
+    if effect is not None:
+        grounds.append(effect.evidence)
+    if key.type is not ValueType.BOOL and value and not same(key.type, value, key.default(version) or ""):
         grounds.append(key.range.evidence if key.range is not None else Evidence.INFERRED)
     return max(grounds, key=list(Evidence).index)
 
@@ -247,5 +262,5 @@ def _why(effect: Effect) -> str:
 
 
 def _default(key: ConfigKey, version: ServerVersion) -> str:
-    default = key.defaults.get(f"{version.major}.{version.minor}", "")
+    default = key.default(version)
     return f"{default} is the default" if default else ""
