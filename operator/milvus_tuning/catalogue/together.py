@@ -1,6 +1,6 @@
 """What is wrong with settings together although each is fine by itself.
 
-Four rules: watermarks in their order, both ends of a gRPC connection, a key set to its own default while the name that
+Four rules: watermarks in their order, both ends of a request, a key set to its own default while the name that
 it falls back to is set too, and one key in two spellings. A key that is not set counts with its default in that
 release: `memoryHighWatermarkRatio` 0.7 alone breaks the order on 2.6, where `memoryLowWatermarkRatio` is 0.75.
 """
@@ -66,17 +66,25 @@ ORDERS = (
         for low in ("memProtection.dataNodeMemoryLowWaterLevel", "memProtection.queryNodeMemoryLowWaterLevel")
     ),
 )
-# The server of a component takes what its clients send, and sends what they take: (the one, the other) of one hop.
-# Clients of the proxy are programs outside, so its server has no other end in the file.
-_HOPS = (("serverMaxRecvSize", "clientMaxSendSize"), ("serverMaxSendSize", "clientMaxRecvSize"))
-_NOT_A_HOP = "proxy"
+# A request, from the client of a component to its server. The clients of the proxy are programs outside of the file.
+_GRPC = ("grpc", *(f"{name}Coord.grpc" for name in ("root", "query", "data")))
+_GRPC += tuple(f"{name}Node.grpc" for name in ("query", "data", "index", "streaming"))
+_REQUESTS = tuple(
+    Order(
+        low=f"{grpc}.clientMaxSendSize",
+        high=f"{grpc}.serverMaxRecvSize",
+        equal=True,
+        harm="what is larger is sent and refused",
+    )
+    for grpc in _GRPC
+)
 
 
 def conflicts(settings: Sequence[tuple[str, str]], version: ServerVersion, known: Catalogue) -> Mapping[int, Conflict]:
     """What is wrong with (key, value) pairs together, by their place; what Milvus cannot read counts as not set."""
     view = _View(settings, version, known)
     found: dict[int, Conflict] = {}
-    for index, conflict in (*_spellings(view), *_not_overriding(view), *_orders(view), *_hops(view)):
+    for index, conflict in (*_spellings(view), *_not_overriding(view), *_orders(view)):
         found.setdefault(index, conflict)
     return found
 
@@ -158,7 +166,7 @@ def _not_overriding(view: _View) -> Iterator[tuple[int, Conflict]]:
 
 
 def _orders(view: _View) -> Iterator[tuple[int, Conflict]]:
-    for order in ORDERS:
+    for order in (*ORDERS, *_REQUESTS):
         low, high = view.key(order.low), view.key(order.high)
         if low is None or high is None:
             continue
@@ -174,30 +182,6 @@ def _orders(view: _View) -> Iterator[tuple[int, Conflict]]:
         default = "" if view.place(other.name) is not None else ", its default"
         reason = f"{view.settings[index][1]} is {side} {other.name} ({view.text(other)}{default}): {order.harm}"
         yield index, Conflict(reason=reason, suggestion="change both as one block")
-
-
-def _hops(view: _View) -> Iterator[tuple[int, Conflict]]:
-    for places in list(view.places.values()):
-        index = places[-1]
-        name, value = view.settings[index]
-        key = view.key(name)
-        other = view.key(_other_end(key.name)) if key is not None else None
-        if key is None or other is None:
-            continue
-        size, limit = _ratio(key, value), _ratio(other, view.text(other))
-        usual = _ratio(key, key.default(view.version) or "")
-        if size is None or limit is None or usual is None or size <= limit or size <= usual:
-            continue
-        reason = f"{value} is more than the other end of the connection allows: {other.name} is {view.text(other)}"
-        yield index, Conflict(reason=reason, suggestion=f"raise {other.name}, too")
-
-
-def _other_end(name: str) -> str:
-    component, dot, size = name.rpartition(".")
-    if component.startswith(_NOT_A_HOP) or not component.endswith("grpc"):
-        return ""
-    pairs = {one: other for pair in _HOPS for one, other in (pair, pair[::-1])}
-    return f"{component}{dot}{pairs[size]}" if size in pairs else ""
 
 
 def _ratio(key: ConfigKey, text: str) -> Decimal | None:
