@@ -216,14 +216,9 @@ def suggest(name: str, version: ServerVersion, known: Catalogue) -> str:
 
 def owner_of(name: str, known: Catalogue) -> str:
     """Who decides a key that no tuning may touch, `mq.type` in any spelling; "" where it is free."""
-    dotted = name.replace("/", ".").lower()
-    plain = normalised(name)
-    for managed in known.managed:
-        for pattern in managed.patterns:
-            exact = "*" not in pattern and normalised(pattern) == plain
-            if exact or fnmatchcase(dotted, pattern):
-                return managed.owner
-    return ""
+    dotted, plain = name.replace("/", ".").lower(), normalised(name)
+    owners = (row.owner for row in known.managed if plain in row.names or row.below.match(dotted))
+    return next(owners, "")
 
 
 def evidence_of(name: str, version: ServerVersion, value: str, known: Catalogue) -> Evidence:

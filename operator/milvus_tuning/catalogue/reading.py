@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fnmatch
+import re
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from functools import cache
@@ -191,7 +193,13 @@ def _not_a_key(name: str, row: _Row) -> NotAKey:
 
 
 def _managed(row: _Row) -> Managed:
-    return Managed(owner=row["owner"], patterns=tuple(pattern.lower() for pattern in row["keys"]))
+    patterns = tuple(pattern.lower() for pattern in row["keys"])
+    return Managed(
+        owner=row["owner"],
+        patterns=patterns,
+        names=frozenset(normalised(pattern) for pattern in patterns if "*" not in pattern),
+        below=re.compile("|".join(fnmatch.translate(pattern) for pattern in patterns if "*" in pattern) or "(?!)"),
+    )
 
 
 def _old_names(keys: Mapping[str, ConfigKey]) -> dict[str, str]:

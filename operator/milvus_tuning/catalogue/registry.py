@@ -8,6 +8,7 @@ the key.
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -195,6 +196,10 @@ class Managed:
 
     owner: str
     patterns: tuple[str, ...]
+    names: frozenset[str]
+    """The patterns without a star, as Milvus matches names."""
+    below: re.Pattern[str]
+    """The patterns with a star, as one, of a name in lower case with dots."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
