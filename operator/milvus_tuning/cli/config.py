@@ -28,7 +28,7 @@ from milvus_tuning.cli.arguments import (
     add_output,
 )
 from milvus_tuning.cli.config_files import read_settings_file
-from milvus_tuning.cli.layout import fit, hanging, plural, table
+from milvus_tuning.cli.layout import fit, hanging, plural
 from milvus_tuning.errors import ConfigError
 
 WIDTH_WITHOUT_TERMINAL = 120
@@ -43,7 +43,10 @@ class Difference:
     key: str
     before: str | None
     after: str | None
+    default: str | None
+    """What Milvus takes where nobody sets it; None where that is not known."""
     finding: Finding
+    """Of the value after, or of the one before where a file leaves the key out."""
 
 
 def add_config_commands(commands: argparse._SubParsersAction[CommandParser]) -> None:
@@ -128,7 +131,7 @@ def _tally(findings: Sequence[Finding], version: ServerVersion) -> str:
     parts = [f"{counts[state]} {state.value}" for state in reversed(KeyState) if counts[state]]
     passed_over = sum(found.reason == NOT_CHECKED for found in findings)
     if passed_over:
-        parts[-1] += f" ({passed_over} of them no known tuning keys, and not checked)"
+        parts[-1] += f" ({passed_over} of them not checked, for they are no known tuning keys)"
     return f"{plural(len(findings), 'key')} for Milvus {version}" + (f": {', '.join(parts)}" if parts else "")
 
 
@@ -137,16 +140,17 @@ def differences(
 ) -> list[Difference]:
     """What is another value in effect: a default written out is no difference to a key left out."""
     old = {normalised(setting.key): setting for setting in before}
-    new = {normalised(setting.key): setting for setting in after}
+    new = {normalised(found.setting.key): found for found in lint(after, version, known)}
     found: list[Difference] = []
     for match in dict.fromkeys([*old, *new]):
-        values = [side[match].value if match in side else None for side in (old, new)]
-        if _alike(known.keys.get(match), values, version):
+        key = known.keys.get(match)
+        values = (old[match].value if match in old else None, new[match].setting.value if match in new else None)
+        if _alike(key, values, version):
             continue
-        setting = new.get(match) or old[match]
-        finding = judge(setting, version, known)
-        name = known.keys[match].name if match in known.keys else setting.key
-        found.append(Difference(key=name, before=values[0], after=values[1], finding=finding))
+        finding = new[match] if match in new else judge(old[match], version, known)
+        name = key.name if key is not None else finding.setting.key
+        default = key.default(version) if key is not None else None
+        found.append(Difference(key=name, before=values[0], after=values[1], default=default, finding=finding))
     return sorted(found, key=lambda difference: difference.key.lower())
 
 
@@ -160,17 +164,29 @@ def _alike(key: ConfigKey | None, values: Sequence[str | None], version: ServerV
 
 
 def render_differences(found: Sequence[Difference], version: ServerVersion, width: int) -> list[str]:
-    """The table for people."""
+    """For people: each key from what to what, how that comes into force, and what must restart in all."""
     if not found:
         return [f"no difference in effect for Milvus {version}"]
-    rows = [
-        (d.key, _side(d.before), _side(d.after), d.finding.state.value.upper(), _explained(d.finding)) for d in found
-    ]
-    return table(("KEY", "BEFORE", "AFTER", "STATE", "HOW"), rows, width=width)
+    lines: list[str] = []
+    for one in found:
+        lines.append(f"{one.key}: {_side(one.before, one)} -> {_side(one.after, one)}")
+        lines += hanging(
+            f"{one.finding.state.value.upper()}, {one.finding.reason}", first=INDENT, rest=INDENT, width=width
+        )
+        if one.finding.suggestion:
+            lines += hanging(f"-> {one.finding.suggestion}", first=INDENT, rest=INDENT, width=width)
+    restarts = sorted({one.finding.component for one in found if one.finding.state is KeyState.RESTART})
+    total = f"{plural(len(found), 'key')} {'differs' if len(found) == 1 else 'differ'} in effect for Milvus {version}"
+    needed = f"restart of {', '.join(restarts)}" if restarts else "nothing must restart"
+    return [*lines, "", f"{total}; {needed}"]
 
 
-def _side(value: str | None) -> str:
-    return "(default)" if value is None else value or EMPTY
+def _side(value: str | None, one: Difference) -> str:
+    if value:
+        return value
+    if one.default is None:
+        return "not set" if value is None else EMPTY
+    return f"{one.default or EMPTY} (default)"
 
 
 def _where(setting: Setting) -> str:
@@ -179,10 +195,6 @@ def _where(setting: Setting) -> str:
 
 def _named(setting: Setting) -> str:
     return f"{setting.key}: {setting.value or EMPTY}"
-
-
-def _explained(found: Finding) -> str:
-    return found.reason + (f" -> {found.suggestion}" if found.suggestion else "")
 
 
 def _document(found: Finding) -> dict[str, object]:
@@ -204,9 +216,11 @@ def _difference_document(difference: Difference) -> dict[str, object]:
         "key": difference.key,
         "before": difference.before,
         "after": difference.after,
+        "default": difference.default,
         "state": finding.state.value,
         "component": finding.component or None,
         "reason": finding.reason,
+        "suggestion": finding.suggestion or None,
     }
 
 
