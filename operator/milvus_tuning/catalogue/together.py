@@ -39,17 +39,18 @@ class Order:
 _TIERED = "queryNode.segcore.tieredStorage."
 _WRITING = "quotaAndLimits.limitWriting."
 _NO_START = "a QueryNode does not start"  # 2.6 internal/util/initcore, InitTieredStorage; milvus#53053
+_NO_ROOM = f"{_NO_START}, or where both are the same has nothing to come down to"
 _BOTH_IGNORED = "Milvus takes the default instead, with a line in its log"  # quota_param.go, checkMinMaxLegal
 
 ORDERS = (
-    Order(low=f"{_TIERED}memoryLowWatermarkRatio", high=f"{_TIERED}memoryHighWatermarkRatio", harm=_NO_START),
+    Order(low=f"{_TIERED}memoryLowWatermarkRatio", high=f"{_TIERED}memoryHighWatermarkRatio", harm=_NO_ROOM),
     Order(
         low=f"{_TIERED}memoryHighWatermarkRatio",
         high="queryCoord.overloadedMemoryThresholdPercentage",
         equal=True,
         harm=_NO_START,
     ),
-    Order(low=f"{_TIERED}diskLowWatermarkRatio", high=f"{_TIERED}diskHighWatermarkRatio", harm=_NO_START),
+    Order(low=f"{_TIERED}diskLowWatermarkRatio", high=f"{_TIERED}diskHighWatermarkRatio", harm=_NO_ROOM),
     Order(
         low=f"{_TIERED}diskHighWatermarkRatio",
         high="queryNode.maxDiskUsagePercentage",
