@@ -27,7 +27,7 @@ from milvus_tuning.catalogue import (
     parse_version,
 )
 from milvus_tuning.catalogue.levers import COMPONENTS, EVERY_COMPONENT, LeverError, gaps_of, read_levers
-from milvus_tuning.catalogue.lint import KeyState, Setting, lint
+from milvus_tuning.catalogue.lint import KeyState, Setting, judge
 from milvus_tuning.catalogue.reading import catalogue
 from milvus_tuning.catalogue.registry import Evidence
 
@@ -127,7 +127,7 @@ def test_no_field_ever_becomes_a_key_that_this_patch_lacks_or_a_value_that_it_re
     assert key.effect(version) is None
     text = found.text(data.draw(a_safe_value(found)))
     assert text is not None
-    finding = lint([Setting(key=found.key, value=text)], version, catalogue())[0]
+    finding = judge(Setting(key=found.key, value=text), version, catalogue())
     assert finding.state in ({KeyState.OK} if found.live or found.why_restart else {KeyState.RESTART}), finding
 
 
@@ -274,7 +274,9 @@ ROUTING = Intent.ROUTING.value
         pytest.param("network.keepaliveSeconds", {"max": 5}, "does not know ['max']", id="with a slip of the pen"),
         pytest.param("network.keepaliveSeconds", {"maximum": None}, "the safe range", id="without a largest value"),
         pytest.param("network.keepaliveSeconds", {"minimum": 61}, "the safe range", id="with an empty range"),
-        pytest.param("network.keepaliveSeconds", {"minimum": -1}, "out of range: at least 0", id="below the key's own"),
+        pytest.param(
+            "network.keepaliveSeconds", {"minimum": -1}, "out of range, 10000 to 3600000 ms", id="below the key's own"
+        ),
         pytest.param("network.keepaliveSeconds", {"live": True}, "reads it at start only", id="not live"),
         pytest.param("network.keepaliveSeconds", {"component": "Proxy"}, "every component reads it", id="one of many"),
         pytest.param("network.keepaliveSeconds", {"component": "Pod"}, "nothing that restarts", id="no component"),
@@ -293,7 +295,15 @@ ROUTING = Intent.ROUTING.value
         pytest.param("storage.cache.warmup", {"why_restart": ""}, "reads it again", id="a restart without a reason"),
         pytest.param(
             "storage.wal.memorySyncPercent",
-            {"key": "dataNode.segment.syncPeriod", "maximum": 30, "live": True, "since": "2.3.0", "until": "2.5.0"},
+            {
+                "key": "dataNode.segment.syncPeriod",
+                "conversion": "Seconds",
+                "minimum": 60,
+                "maximum": 90,
+                "live": True,
+                "since": "2.3.0",
+                "until": "2.5.0",
+            },
             "reads it at start only",
             id="not live to the end",
         ),

@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import difflib
 import enum
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 from milvus_tuning.catalogue.keys import normalised
-from milvus_tuning.catalogue.registry import LINES, Catalogue, ConfigKey, Effect, EffectState
-from milvus_tuning.catalogue.values import range_error, type_error
+from milvus_tuning.catalogue.registry import LINES, Catalogue, ConfigKey, Effect, EffectState, Evidence, ValueType
+from milvus_tuning.catalogue.together import conflicts
+from milvus_tuning.catalogue.values import range_error, same, type_error
 from milvus_tuning.catalogue.version import ServerVersion, parse_version
 
 ALIKE = 0.84
 """Names this alike (difflib's ratio of what Milvus matches by) are taken for a slip of the pen."""
+_ENVIRONMENT = normalised("MILVUS_CONF_")  # 2.6 pkg/config/env_source.go
 NOT_CHECKED = "no tuning key that is known here: neither that it exists nor its value is checked"
 
 
@@ -88,13 +90,20 @@ def target(text: str, known: Catalogue) -> Target:
     return Target(version=version)
 
 
-def lint(settings: Iterable[Setting], version: ServerVersion, known: Catalogue) -> list[Finding]:
-    """One finding for each setting, in their order."""
-    return [_judge(setting, version, known) for setting in settings]
+def lint(settings: Sequence[Setting], version: ServerVersion, known: Catalogue) -> list[Finding]:
+    """One finding for each setting of one file, in their order; what is wrong with them together is a `range`."""
+    findings = [judge(setting, version, known) for setting in settings]
+    pairs = [(setting.key, setting.value) for setting in settings]
+    for index, conflict in conflicts(pairs, version, known).items():
+        if not findings[index].state.wrong:
+            reason, suggestion = conflict.reason, conflict.suggestion
+            findings[index] = replace(findings[index], state=KeyState.RANGE, reason=reason, suggestion=suggestion)
+    return findings
 
 
-def _judge(setting: Setting, version: ServerVersion, known: Catalogue) -> Finding:
-    owner = _owner(setting.key, known)
+def judge(setting: Setting, version: ServerVersion, known: Catalogue) -> Finding:
+    """What becomes of one setting by itself: `queryCoord.autoBalance` = "false" on 2.5.4 is ok, live."""
+    owner = owner_of(setting.key, known)
     if owner:
         reason = f"belongs to {owner}; change it there"
         return Finding(setting=setting, state=KeyState.MANAGED, reason=reason)
@@ -134,6 +143,7 @@ def _known(setting: Setting, key: ConfigKey, version: ServerVersion, known: Cata
     if wrong:
         return Finding(setting=setting, state=KeyState.RANGE, reason=wrong, suggestion=_default(key, version), **dates)
     doubt = "" if key.certain(version) else "; from which patch of this line on the key is there is not known"
+    doubt += f"; {key.note(version)}" if key.note(version) else ""
     renamed = _first_there((key.renamed,), version, known)
     if key.is_live(version):
         return Finding(setting=setting, state=KeyState.OK, reason=f"live{doubt}", suggestion=renamed, **dates)
@@ -168,6 +178,10 @@ def _heirs(key: ConfigKey, known: Catalogue) -> list[str]:
 
 
 def _unlisted(setting: Setting, name: str, version: ServerVersion, known: Catalogue) -> Finding:
+    if name.startswith(_ENVIRONMENT) and name.removeprefix(_ENVIRONMENT) in known.keys:
+        meant = known.keys[name.removeprefix(_ENVIRONMENT)].name
+        reason = "MILVUS_CONF_ is for environment variables; a file has the key itself"
+        return Finding(setting=setting, state=KeyState.UNKNOWN, reason=reason, suggestion=meant)
     fake = known.never.get(name)
     if fake is not None:
         suggestion = _first_there(fake.instead, version, known)
@@ -200,15 +214,29 @@ def suggest(name: str, version: ServerVersion, known: Catalogue) -> str:
     return there[alike[0]].name if alike else ""
 
 
-def _owner(name: str, known: Catalogue) -> str:
-    dotted = name.replace("/", ".").lower()
-    plain = normalised(name)
-    for managed in known.managed:
-        for pattern in managed.patterns:
-            exact = "*" not in pattern and normalised(pattern) == plain
-            if exact or fnmatchcase(dotted, pattern):
-                return managed.owner
-    return ""
+def owner_of(name: str, known: Catalogue) -> str:
+    """Who decides a key that no tuning may touch, `mq.type` in any spelling; "" where it is free."""
+    dotted, plain = name.replace("/", ".").lower(), normalised(name)
+    owners = (row.owner for row in known.managed if plain in row.names or row.below.match(dotted))
+    return next(owners, "")
+
+
+def evidence_of(name: str, version: ServerVersion, value: str, known: Catalogue) -> Evidence:
+    """What a value of a key rests on in this release: the weakest of what is known of effect, range and presence.
+
+    A switch and the default need no range. A number or text of a key without a range is inferred: that Milvus reads it
+    says nothing of what it does. So is a name that the catalogue does not hold, and a patch that may lack the key.
+    """
+    key = known.find(name)
+    if key is None or not key.certain(version):
+        return Evidence.INFERRED
+    effect = key.effect(version)
+    grounds = [key.evidence_in(version, known.ran)]
+    if effect is not None:
+        grounds.append(effect.evidence)
+    if key.type is not ValueType.BOOL and value and not same(key.type, value, key.default(version) or ""):
+        grounds.append(key.range.evidence if key.range is not None else Evidence.INFERRED)
+    return max(grounds, key=list(Evidence).index)
 
 
 def _first_there(names: Iterable[str], version: ServerVersion, known: Catalogue) -> str:
@@ -218,7 +246,7 @@ def _first_there(names: Iterable[str], version: ServerVersion, known: Catalogue)
 
 def _acts(name: str, version: ServerVersion, known: Catalogue) -> bool:
     key = known.find(name)
-    return key is not None and key.exists(version) and key.effect(version) is None and not _owner(key.name, known)
+    return key is not None and key.exists(version) and key.effect(version) is None and not owner_of(key.name, known)
 
 
 def _why(effect: Effect) -> str:
@@ -229,5 +257,5 @@ def _why(effect: Effect) -> str:
 
 
 def _default(key: ConfigKey, version: ServerVersion) -> str:
-    default = key.defaults.get(f"{version.major}.{version.minor}", "")
+    default = key.default(version)
     return f"{default} is the default" if default else ""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fnmatch
+import re
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from functools import cache
@@ -21,16 +23,19 @@ from milvus_tuning.catalogue.registry import (
     Evidence,
     Managed,
     NotAKey,
+    Note,
     Range,
     Span,
     ValueType,
 )
-from milvus_tuning.catalogue.values import range_error, type_error
+from milvus_tuning.catalogue.values import amount, range_error, type_error
 from milvus_tuning.catalogue.version import ServerVersion, parse_version
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast where libyaml is there
 _REQUIRED = frozenset({"subject", "type", "present", "defaults", "live", "component", "evidence"})
-_FIELDS = _REQUIRED | {"unit", "unsure", "component_from_2_6", "fallbacks", "renamed", "range", "effects"}
+_FIELDS = _REQUIRED | {
+    *("unit", "unsure", "earlier_defaults", "component_from_2_6", "fallbacks", "renamed", "range", "effects", "notes")
+}
 _Row = Mapping[str, Any]
 _T = TypeVar("_T")
 
@@ -57,6 +62,7 @@ def read_catalogue(text: str) -> Catalogue:
             unchecked=tuple(pattern.lower() for pattern in raw["unchecked"]),
             other=frozenset(normalised(name) for name in raw["other"]),
             read={line: _version(version) for line, version in raw["read"].items()},
+            ran=_version(raw["ran"]),
             newest=newest,
         )
     except CatalogueError as error:
@@ -97,14 +103,16 @@ def _key(name: str, row: _Row) -> ConfigKey:
         present=present,
         unsure=tuple(_span(text) for text in row.get("unsure", ())),
         defaults=_defaults(row["defaults"]),
+        earlier_defaults=tuple((_span(text), value) for text, value in row.get("earlier_defaults", {}).items()),
         live=(present if live else ()) if isinstance(live, bool) else tuple(_span(text) for text in live),
         component=row["component"],
         component_from_2_6=row.get("component_from_2_6", ""),
         evidence=_word(Evidence, row["evidence"], "evidence"),
         fallbacks=tuple(row.get("fallbacks", ())),
         renamed=row.get("renamed", ""),
-        range=_range(row["range"]) if "range" in row else None,
+        range=_range(row["range"], _word(ValueType, row["type"], "type")) if "range" in row else None,
         effects=tuple(_effect(effect) for effect in row.get("effects", ())),
+        notes=tuple(Note(span=_span(note["in"]), text=note["text"]) for note in row.get("notes", ())),
     )
 
 
@@ -119,9 +127,15 @@ def _check(key: ConfigKey, newest: Mapping[str, ServerVersion]) -> None:
         version = newest[line]
         if not key.exists(version) and not any((v.since.major, v.since.minor) == _pair(line) for v in key.present):
             raise CatalogueError(f"defaults: {line} has one, and the key does not exist there")
-        wrong = type_error(key, default) or range_error(key, default, version)
-        if wrong:
-            raise CatalogueError(f"defaults: {line}: {wrong}")
+        _check_default(key, default, version, f"defaults: {line}")
+    for span, default in key.earlier_defaults:
+        _check_default(key, default, span.since, f"earlier_defaults: {span.since}")
+
+
+def _check_default(key: ConfigKey, default: str, version: ServerVersion, field: str) -> None:
+    wrong = type_error(key, default) or range_error(key, default, version)
+    if wrong:
+        raise CatalogueError(f"{field}: {wrong}")
 
 
 def _pair(line: str) -> tuple[int, int]:
@@ -138,15 +152,16 @@ def _defaults(raw: Mapping[str, str]) -> dict[str, str]:
     return dict(raw)
 
 
-def _range(row: _Row) -> Range:
+def _range(row: _Row, kind: ValueType) -> Range:
     choices = {}
     for entry in row.get("choices", ()):
         word, _, since = entry.partition("@")
         choices[word] = _version(since) if since else None
     limits = Range(
-        minimum=_bound(row, "minimum"),
-        maximum=_bound(row, "maximum"),
+        minimum=_bound(row, "minimum", kind),
+        maximum=_bound(row, "maximum", kind),
         choices=choices or None,
+        harm=row.get("harm", ""),
         evidence=_word(Evidence, row["evidence"], "range: evidence"),
     )
     if limits.minimum is not None and limits.maximum is not None and limits.minimum > limits.maximum:
@@ -154,8 +169,13 @@ def _range(row: _Row) -> Range:
     return limits
 
 
-def _bound(row: _Row, name: str) -> Decimal | None:
-    return Decimal(str(row[name])) if name in row else None
+def _bound(row: _Row, name: str, kind: ValueType) -> Decimal | None:
+    if name not in row:
+        return None
+    bound = amount(kind, str(row[name]))
+    if bound is None:
+        raise CatalogueError(f"range: the {name} {row[name]!r} is no {kind.value}")
+    return bound
 
 
 def _effect(row: _Row) -> Effect:
@@ -173,7 +193,13 @@ def _not_a_key(name: str, row: _Row) -> NotAKey:
 
 
 def _managed(row: _Row) -> Managed:
-    return Managed(owner=row["owner"], patterns=tuple(pattern.lower() for pattern in row["keys"]))
+    patterns = tuple(pattern.lower() for pattern in row["keys"])
+    return Managed(
+        owner=row["owner"],
+        patterns=patterns,
+        names=frozenset(normalised(pattern) for pattern in patterns if "*" not in pattern),
+        below=re.compile("|".join(fnmatch.translate(pattern) for pattern in patterns if "*" in pattern) or "(?!)"),
+    )
 
 
 def _old_names(keys: Mapping[str, ConfigKey]) -> dict[str, str]:

@@ -8,6 +8,7 @@ the key.
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -61,13 +62,25 @@ class Span:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Range:
-    """What a value may be; bounds are in the key's own unit and belong to the range."""
+    """What a value may be; the bounds belong to the range."""
 
     minimum: Decimal | None = None
+    """In the key's own unit; of a duration in milliseconds, of a size in bytes (`values.amount`)."""
     maximum: Decimal | None = None
     choices: Mapping[str, ServerVersion | None] | None = None
     """Each word with the release that brought it, None for as long as the key is there."""
+    harm: str = ""
+    """What happens outside; empty where the bounds follow from the unit alone."""
     evidence: Evidence
+    """What the bounds rest on: inferred where they follow from the unit alone (a time is not negative)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Note:
+    """What a person who sets the key must know in these releases, beside its state."""
+
+    span: Span
+    text: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,6 +107,8 @@ class ConfigKey:
     """Part of `present` where the patch that brought the key is not known."""
     defaults: Mapping[str, str]
     """By line, of the last release read of it; "" is an empty text."""
+    earlier_defaults: tuple[tuple[Span, str], ...]
+    """Where a default changed inside a line."""
     live: tuple[Span, ...]
     component: str
     component_from_2_6: str
@@ -103,6 +118,20 @@ class ConfigKey:
     renamed: str
     range: Range | None
     effects: tuple[Effect, ...]
+    notes: tuple[Note, ...]
+
+    def default(self, version: ServerVersion) -> str | None:
+        """What Milvus takes where nobody sets the key; None where that is not known."""
+        earlier = next((text for span, text in self.earlier_defaults if version in span), None)
+        return earlier if earlier is not None else self.defaults.get(f"{version.major}.{version.minor}")
+
+    def note(self, version: ServerVersion) -> str:
+        """What is to be known of the key in this release; "" where nothing is."""
+        return "; ".join(note.text for note in self.notes if version in note.span)
+
+    def evidence_in(self, version: ServerVersion, ran: ServerVersion) -> Evidence:
+        """What is known of the key rests on this in a release; a run holds for the release that ran, `ran`."""
+        return Evidence.SOURCE if self.evidence is Evidence.RUN and version != ran else self.evidence
 
     def exists(self, version: ServerVersion) -> bool:
         """Whether the release declares the key."""
@@ -167,6 +196,10 @@ class Managed:
 
     owner: str
     patterns: tuple[str, ...]
+    names: frozenset[str]
+    """The patterns without a star, as Milvus matches names."""
+    below: re.Pattern[str]
+    """The patterns with a star, as one, of a name in lower case with dots."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -183,6 +216,8 @@ class Catalogue:
     unchecked: tuple[str, ...]
     other: frozenset[str]
     read: Mapping[str, ServerVersion]
+    ran: ServerVersion
+    """The release on which what has the evidence run was seen; in others that rests on their source."""
     newest: Mapping[str, ServerVersion]
 
     def find(self, name: str) -> ConfigKey | None:

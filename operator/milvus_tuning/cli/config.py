@@ -14,9 +14,10 @@ from pathlib import Path
 import yaml
 
 from milvus_tuning.catalogue.keys import normalised
-from milvus_tuning.catalogue.lint import NOT_CHECKED, Finding, KeyState, Setting, lint, target
+from milvus_tuning.catalogue.lint import NOT_CHECKED, Finding, KeyState, Setting, judge, lint, target
 from milvus_tuning.catalogue.reading import catalogue
-from milvus_tuning.catalogue.registry import Catalogue
+from milvus_tuning.catalogue.registry import Catalogue, ConfigKey
+from milvus_tuning.catalogue.values import same
 from milvus_tuning.catalogue.version import ServerVersion
 from milvus_tuning.cli.arguments import (
     EXIT_FAILURE,
@@ -29,10 +30,12 @@ from milvus_tuning.cli.arguments import (
 from milvus_tuning.cli.config_files import read_settings_file
 from milvus_tuning.cli.config_revert import add_config_revert
 from milvus_tuning.cli.config_status import add_config_status
-from milvus_tuning.cli.layout import fit, plural, table
+from milvus_tuning.cli.layout import fit, hanging, plural
 from milvus_tuning.errors import ConfigError
 
 WIDTH_WITHOUT_TERMINAL = 120
+INDENT = "    "
+EMPTY = '""'
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,7 +45,10 @@ class Difference:
     key: str
     before: str | None
     after: str | None
+    default: str | None
+    """What Milvus takes where nobody sets it; None where that is not known."""
     finding: Finding
+    """Of the value after, or of the one before where a file leaves the key out."""
 
 
 def add_config_commands(commands: argparse._SubParsersAction[CommandParser]) -> None:
@@ -53,8 +59,8 @@ def add_config_commands(commands: argparse._SubParsersAction[CommandParser]) -> 
     add_config_revert(inner)
     says = "say of each key whether it acts in a release; exit code 1 where anything is wrong"
     checker = inner.add_parser("lint", help=says, description=f"{says[0].upper()}{says[1:]}.")
-    checker.add_argument("files", metavar="FILE", nargs="+", type=Path, help="milvus.yaml, Helm values or a Milvus CR")
-    checker.add_argument("--all", action="store_true", help="show keys that nothing is wrong with, too (table)")
+    checker.add_argument("files", metavar="FILE", nargs="+", type=Path, help="milvus.yaml, Helm values or manifests")
+    checker.add_argument("--all", action="store_true", help="show keys that nothing is wrong with, too")
     checker.set_defaults(command=_lint)
     says = "show what differs in effect between two files; exit code 2 where anything does"
     differ = inner.add_parser("diff", help=says, description=f"{says[0].upper()}{says[1:]}.")
@@ -68,7 +74,8 @@ def add_config_commands(commands: argparse._SubParsersAction[CommandParser]) -> 
 
 def _lint(parsed: argparse.Namespace) -> int:
     known, version = _known(parsed)
-    findings = [found for file in parsed.files for found in lint(read_settings_file(file), version, known)]
+    documents = [document for file in parsed.files for document in read_settings_file(file)]
+    findings = [found for document in documents for found in lint(document, version, known)]
     if parsed.output != OUTPUTS[0]:
         _print_document([_document(found) for found in findings], parsed.output)
     else:
@@ -78,7 +85,10 @@ def _lint(parsed: argparse.Namespace) -> int:
 
 def _diff(parsed: argparse.Namespace) -> int:
     known, version = _known(parsed)
-    found = differences(read_settings_file(parsed.before), read_settings_file(parsed.after), version, known)
+    sides = [
+        [one for document in read_settings_file(file) for one in document] for file in (parsed.before, parsed.after)
+    ]
+    found = differences(sides[0], sides[1], version, known)
     if parsed.output != OUTPUTS[0]:
         _print_document([_difference_document(difference) for difference in found], parsed.output)
     else:
@@ -98,19 +108,35 @@ def _known(parsed: argparse.Namespace) -> tuple[Catalogue, ServerVersion]:
 
 
 def render(findings: Sequence[Finding], version: ServerVersion, width: int, *, everything: bool) -> list[str]:
-    """The table for people: what is wrong, worst state first, and how many keys are fine."""
-    order = list(KeyState)
+    """For people: each finding with its place, in the order of the files, and last what is the install's own."""
     shown = [found for found in findings if everything or found.state.wrong]
-    shown.sort(key=lambda found: (-order.index(found.state), found.setting.file, found.setting.line))
+    places = max((len(_where(found.setting)) for found in shown), default=0)
     lines: list[str] = []
-    if shown:
-        several = len({found.setting.file for found in findings}) > 1
-        lines += [*table(("STATE", "KEY", "WHERE", "WHY"), _rows(shown, several=several), width=width), ""]
+    for found, more in _grouped(shown):
+        name = f"{found.setting.key} and {more} more" if more else _named(found.setting)
+        lines.append(f"{_where(found.setting):{places}}   {found.state.value.upper():7}   {name}")
+        for text in (found.reason, f"-> {found.suggestion}" if found.suggestion else ""):
+            lines += hanging(text, first=INDENT, rest=INDENT, width=width) if text else []
+    return [*lines, *([""] if lines else []), _tally(findings, version)]
+
+
+def _grouped(shown: Sequence[Finding]) -> list[tuple[Finding, int]]:
+    """Findings with how many more are alike: a whole milvus.yaml has dozens of keys of the install."""
+    alike: dict[tuple[str, str], list[Finding]] = {}
+    for found in shown:
+        if found.state is KeyState.MANAGED:
+            alike.setdefault((found.setting.file, found.reason), []).append(found)
+    own = [(found, 0) for found in shown if found.state is not KeyState.MANAGED]
+    return [*own, *((group[0], len(group) - 1) for group in alike.values())]
+
+
+def _tally(findings: Sequence[Finding], version: ServerVersion) -> str:
     counts = Counter(found.state for found in findings)
-    tally = ", ".join(f"{counts[state]} {state.value}" for state in order if counts[state])
+    parts = [f"{counts[state]} {state.value}" for state in reversed(KeyState) if counts[state]]
     passed_over = sum(found.reason == NOT_CHECKED for found in findings)
-    tally += f"; {passed_over} ok keys are no known tuning keys and were not checked" if passed_over else ""
-    return [*lines, f"{plural(len(findings), 'key')} for Milvus {version}" + (f": {tally}" if tally else "")]
+    if passed_over:
+        parts[-1] += f" ({passed_over} of them not checked, for they are no known tuning keys)"
+    return f"{plural(len(findings), 'key')} for Milvus {version}" + (f": {', '.join(parts)}" if parts else "")
 
 
 def differences(
@@ -118,67 +144,61 @@ def differences(
 ) -> list[Difference]:
     """What is another value in effect: a default written out is no difference to a key left out."""
     old = {normalised(setting.key): setting for setting in before}
-    new = {normalised(setting.key): setting for setting in after}
+    new = {normalised(found.setting.key): found for found in lint(after, version, known)}
     found: list[Difference] = []
     for match in dict.fromkeys([*old, *new]):
-        values = [side[match].value if match in side else None for side in (old, new)]
-        if _effective(match, values[0], version, known) == _effective(match, values[1], version, known):
+        key = known.keys.get(match)
+        values = (old[match].value if match in old else None, new[match].setting.value if match in new else None)
+        if _alike(key, values, version):
             continue
-        setting = new.get(match) or old[match]
-        [finding] = lint([setting], version, known)
-        name = known.keys[match].name if match in known.keys else setting.key
-        found.append(Difference(key=name, before=values[0], after=values[1], finding=finding))
+        finding = new[match] if match in new else judge(old[match], version, known)
+        name = key.name if key is not None else finding.setting.key
+        default = key.default(version) if key is not None else None
+        found.append(Difference(key=name, before=values[0], after=values[1], default=default, finding=finding))
     return sorted(found, key=lambda difference: difference.key.lower())
 
 
-def _effective(match: str, value: str | None, version: ServerVersion, known: Catalogue) -> str | None:
-    """What a value amounts to; None is a default that is not known."""
-    key = known.keys.get(match)
-    default = key.defaults.get(f"{version.major}.{version.minor}") if key is not None else None
-    if value is None or (value == "" and default is not None):
-        return default
-    if key is not None and key.type.value == "bool":
-        return str(value in {"1", "t", "T", "TRUE", "true", "True"}).lower()
-    return value
+def _alike(key: ConfigKey | None, values: Sequence[str | None], version: ServerVersion) -> bool:
+    """Whether two values amount to the same; None, and an empty text, is the default."""
+    default = key.default(version) if key is not None else None
+    before, after = (value if value or default is None else default for value in values)
+    if key is None or before is None or after is None:
+        return before == after
+    return same(key.type, before, after)
 
 
 def render_differences(found: Sequence[Difference], version: ServerVersion, width: int) -> list[str]:
-    """The table for people."""
+    """For people: each key from what to what, how that comes into force, and what must restart in all."""
     if not found:
         return [f"no difference in effect for Milvus {version}"]
-    rows = [
-        (d.key, _side(d.before), _side(d.after), d.finding.state.value.upper(), _explained(d.finding)) for d in found
-    ]
-    return table(("KEY", "BEFORE", "AFTER", "STATE", "HOW"), rows, width=width)
+    lines: list[str] = []
+    for one in found:
+        lines.append(f"{one.key}: {_side(one.before, one)} -> {_side(one.after, one)}")
+        lines += hanging(
+            f"{one.finding.state.value.upper()}, {one.finding.reason}", first=INDENT, rest=INDENT, width=width
+        )
+        if one.finding.suggestion:
+            lines += hanging(f"-> {one.finding.suggestion}", first=INDENT, rest=INDENT, width=width)
+    restarts = sorted({one.finding.component for one in found if one.finding.state is KeyState.RESTART})
+    total = f"{plural(len(found), 'key')} {'differs' if len(found) == 1 else 'differ'} in effect for Milvus {version}"
+    needed = f"restart of {', '.join(restarts)}" if restarts else "nothing must restart"
+    return [*lines, "", f"{total}; {needed}"]
 
 
-def _side(value: str | None) -> str:
-    return "(default)" if value is None else value or '""'
+def _side(value: str | None, one: Difference) -> str:
+    if value:
+        return value
+    if one.default is None:
+        return "not set" if value is None else EMPTY
+    return f"{one.default or EMPTY} (default)"
 
 
-def _rows(shown: Sequence[Finding], *, several: bool) -> list[tuple[str, str, str, str]]:
-    """One row for each finding; keys of the install are one row for each reason, for a whole milvus.yaml has dozens."""
-    rows: list[tuple[str, str, str, str]] = []
-    alike = Counter((found.setting.file, found.reason) for found in shown if found.state is KeyState.MANAGED)
-    for found in shown:
-        count = 1
-        if found.state is KeyState.MANAGED:
-            count = alike.pop((found.setting.file, found.reason), 0)
-        if count:
-            more = f" and {count - 1} more" if count > 1 else ""
-            where = _where(found.setting, several=several)
-            rows.append((found.state.value.upper(), f"{found.setting.key}{more}", where, _explained(found)))
-    return rows
+def _where(setting: Setting) -> str:
+    return f"{setting.file}:{setting.line}"
 
 
-def _where(setting: Setting, *, several: bool) -> str:
-    if several:
-        return f"{setting.file}:{setting.line}"
-    return f"line {setting.line}"
-
-
-def _explained(found: Finding) -> str:
-    return found.reason + (f" -> {found.suggestion}" if found.suggestion else "")
+def _named(setting: Setting) -> str:
+    return f"{setting.key}: {setting.value or EMPTY}"
 
 
 def _document(found: Finding) -> dict[str, object]:
@@ -200,9 +220,11 @@ def _difference_document(difference: Difference) -> dict[str, object]:
         "key": difference.key,
         "before": difference.before,
         "after": difference.after,
+        "default": difference.default,
         "state": finding.state.value,
         "component": finding.component or None,
         "reason": finding.reason,
+        "suggestion": finding.suggestion or None,
     }
 
 

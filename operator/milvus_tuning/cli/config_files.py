@@ -1,4 +1,8 @@
-"""Configuration files as settings with their lines: Milvus's own milvus.yaml, Helm values, or a Milvus resource."""
+"""Configuration files as settings with their lines.
+
+Four forms, found out by themselves: Milvus's own milvus.yaml, Helm values of its chart, manifests of Milvus resources,
+and manifests of ConfigMaps, such as the chart renders. Each document of a file is a configuration of its own.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +17,15 @@ from milvus_tuning.catalogue.lint import Setting
 from milvus_tuning.errors import ConfigError
 
 USER_FILE = ("extraConfigFiles", "user.yaml")
+HELM_ONLY = frozenset({USER_FILE[0], "cluster", "image", "ingress", "service", "serviceAccount"})
+"""Values of the Milvus chart that are no section of Milvus."""
+RESOURCES = frozenset({"Milvus", "MilvusCluster"})
+CONFIG_MAP = "ConfigMap"
 _TEMPLATE = re.compile(r"\{\{.*?\}\}")
 
 
-def read_settings_file(path: Path) -> list[Setting]:
-    """All settings of a file; raises ConfigError with file, line and what is wrong."""
+def read_settings_file(path: Path) -> list[list[Setting]]:
+    """All settings of a file by document; raises ConfigError with file, line and what is wrong."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -25,30 +33,44 @@ def read_settings_file(path: Path) -> list[Setting]:
     return settings_of(text, str(path))
 
 
-def settings_of(text: str, file: str) -> list[Setting]:
-    """All settings of a text, whichever of the three forms it has; none of an empty one."""
+def settings_of(text: str, file: str) -> list[list[Setting]]:
+    """All settings of a text by document, whichever form it has; none of an empty one."""
     documents = _compose(text, file)
-    found: list[Setting] = []
-    milvus = [document for document in documents if _word(document, "kind") == "Milvus"]
-    for document in milvus or documents:
-        found += _document(document, file, resource=bool(milvus))
-    return found
+    kinds = [_word(document, "kind") for document in documents]
+    manifests = any(kind in {*RESOURCES, CONFIG_MAP} for kind in kinds)
+    found = (
+        list(_manifest(document, kind, file) if manifests else _document(document, file))
+        for document, kind in zip(documents, kinds, strict=True)
+    )
+    return [settings for settings in found if settings]
 
 
-def _document(node: Node, file: str, *, resource: bool) -> Iterator[Setting]:
+def _manifest(node: Node, kind: str, file: str) -> Iterator[Setting]:
     root = _mapping(node, file)
-    if resource:
+    if kind in RESOURCES:
         config = _child(root, "spec", "config")
         yield from _leaves(config, "", file, 0) if config is not None else ()
-        return
-    embedded = _child(root, *USER_FILE)
-    if embedded is None and _child(root, USER_FILE[0]) is None:
+    elif kind == CONFIG_MAP:
+        data = _child(root, "data")
+        for name, text in data.value if isinstance(data, MappingNode) else ():
+            if name.value.endswith(".yaml"):
+                yield from _embedded(text, file)
+
+
+def _document(node: Node, file: str) -> Iterator[Setting]:
+    root = _mapping(node, file)
+    if not any(key.value in HELM_ONLY for key, _ in root.value):
         yield from _leaves(root, "", file, 0)
         return
-    if not isinstance(embedded, ScalarNode):
+    yield from _embedded(_child(root, *USER_FILE), file)
+
+
+def _embedded(text: Node | None, file: str) -> Iterator[Setting]:
+    """The settings of a file that is a text inside of another one."""
+    if not isinstance(text, ScalarNode):
         return
-    above = embedded.start_mark.line + (1 if embedded.style in {"|", ">"} else 0)
-    for inner in _compose(embedded.value, file, above):
+    above = text.start_mark.line + (1 if text.style in {"|", ">"} else 0)
+    for inner in _compose(text.value, file, above):
         yield from _leaves(_mapping(inner, file), "", file, above)
 
 
