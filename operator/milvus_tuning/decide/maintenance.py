@@ -7,8 +7,8 @@ later. What no window names is bound to no time; what a window names waits until
 
 Asked that way overlapping openings and windows longer than a day need no case of their own. Clock changes are those of
 Debian's cron: a time that the spring change skips opens at the end of the gap, a time that the autumn change repeats
-opens the first time only (a schedule with * in minute or hour goes on counting through both). Where clocks change by half an
-hour (Lord Howe) the library passes over openings of that half hour.
+opens the first time only (a schedule with * in minute or hour goes on counting through both). Where clocks change by half
+an hour (Lord Howe) the library passes over openings in that half hour.
 
 Example: "0 2 * * *" in Europe/Berlin for 180 minutes opens at 01:00Z in winter and 00:00Z in summer. On the last Sunday
 of March 02:00 does not exist: it opens at 03:00+02:00 (01:00Z) and closes at 04:00Z, three hours later as always.
@@ -82,8 +82,10 @@ def next_opening(window: MaintenanceWindow, now: datetime) -> datetime | None:
     """The first opening after this moment, in UTC; None when there is none within 50 years, or the window is faulty."""
     if _schedule_fault(window) or _zone_fault(window):
         return None
-    # The library counts in wall clock time: in the hour that autumn repeats it may begin with a time already past.
-    openings = (opening.astimezone(UTC) for opening in CronSim(window.schedule, _in_zone(window, now)))
+    # The library counts in wall clock time: in the hour that autumn repeats it may begin with a time already past. From
+    # within the last minute before a gap it would pass over what opens at the end of the gap.
+    since = _in_zone(window, now.replace(second=0, microsecond=0))
+    openings = (opening.astimezone(UTC) for opening in CronSim(window.schedule, since))
     return next((opening for opening in openings if opening > now), None)
 
 
