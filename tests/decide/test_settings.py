@@ -9,8 +9,9 @@ import pytest
 
 from milvus_tuning.api import LoadBalancing, MilvusTuningSpec, Mode, PlacementOwner, TargetKind, TargetReference
 from milvus_tuning.catalogue import normalised
+from milvus_tuning.decide.config.keys import hand_back_steps
 from milvus_tuning.decide.guard import load_guard_objection
-from milvus_tuning.decide.settings import hand_back_steps, setting_steps
+from milvus_tuning.decide.settings import setting_steps
 from milvus_tuning.plan import SettingState, SettingStatus, Step, StepKind
 from milvus_tuning.snapshot import EtcdSetting, OwnedKey, QueryNode, Sample, Snapshot
 
