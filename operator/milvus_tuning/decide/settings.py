@@ -19,7 +19,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from milvus_tuning.api import LoadBalancing, MilvusTuningSpec, Mode
-from milvus_tuning.catalogue import Intent, Lever, NoLever, find_lever, parse_version
+from milvus_tuning.catalogue import Intent, Lever, NoLever, find_lever, normalised, parse_version
 from milvus_tuning.decide.config.declared import Declared, declared, unsupported
 from milvus_tuning.decide.config.dropped import dropped
 from milvus_tuning.decide.config.judge import judged, status_of
@@ -89,11 +89,13 @@ def _written_by(steps: Iterable[Step]) -> Mapping[str, str | None]:
 
 
 def _named_once(statuses: Sequence[SettingStatus]) -> tuple[SettingStatus, ...]:
-    """The statuses with each intent once: what is handed back beside a declared one goes by its key."""
+    """The statuses with each intent once. Of two for one key the later one stands, a second key goes by its name."""
     found: dict[str, SettingStatus] = {}
     for status in statuses:
-        name = status.intent if status.intent not in found else str(status.key)
-        found.setdefault(name, replace(status, intent=name))
+        first = found.get(status.intent)
+        same = first is None or normalised(first.key or "") == normalised(status.key or "")
+        name = status.intent if same or status.key is None else status.key
+        found[name] = replace(status, intent=name)
     return tuple(found.values())
 
 
