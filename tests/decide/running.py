@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from milvus_tuning.snapshot import ComponentPod, ReadBack, Snapshot
 
-COMPONENTS = ("DataNode", "MixCoord", "Proxy", "QueryNode")
+COMPONENTS = ("DataNode", "MixCoord", "Proxy", "QueryNode", "StreamingNode")
 LONG_AGO = timedelta(days=1)
 
 

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from milvus_tuning.api import MilvusTuningSpec
 from milvus_tuning.plan import Step, StepKind
 from milvus_tuning.snapshot import Snapshot
 
+MOST_STEPS = 10  # of a plan
 
-def restart_bracket(components: Sequence[str], snapshot: Snapshot) -> tuple[tuple[Step, ...], tuple[Step, ...]] | str:
+
+def restart_bracket(
+    components: Sequence[str], snapshot: Snapshot, spec: MilvusTuningSpec | None = None
+) -> tuple[tuple[Step, ...], tuple[Step, ...]] | str:
     """What stands before and after the writes; or why the components cannot be restarted now."""
-    del snapshot
+    del snapshot, spec
     return tuple(_restart(one, "Back") for one in components), tuple(_restart(one, "Forward") for one in components)
 
 

@@ -23,10 +23,12 @@ from milvus_tuning.catalogue import Intent, Lever, NoLever, find_lever, normalis
 from milvus_tuning.decide.config.declared import Declared, declared, unsupported
 from milvus_tuning.decide.config.dropped import dropped
 from milvus_tuning.decide.config.judge import judged, status_of
+from milvus_tuning.decide.config.keys import is_inferred
 from milvus_tuning.decide.config.overrides import overrides
-from milvus_tuning.decide.config.restarts import MOST_STEPS, restart_change
+from milvus_tuning.decide.config.restarts import restart_change
 from milvus_tuning.decide.config.wishes import Outcome, View, wish_of, without_key
 from milvus_tuning.decide.damping import Damper, damping_levers, damping_text, damps, why_not
+from milvus_tuning.decide.restart_steps import MOST_STEPS
 from milvus_tuning.plan import Operation, SettingState, SettingStatus, Step
 from milvus_tuning.snapshot import Snapshot
 
@@ -61,10 +63,10 @@ def setting_steps(
     handed_back, held = dropped({outcome.key for outcome in wanted}, view)
     live = (*handed_back, *(one.step for one in wanted if one.step is not None and not one.components))
     at_restart, outcomes = restart_change(
-        (*held, *wanted), snapshot, hindrance=view.hindrance, live_first=bool(live) and view.hindrance is None
+        (*held, *wanted), spec, snapshot, hindrance=view.hindrance, live_first=bool(live) and view.hindrance is None
     )
     statuses = _named_once([one.status for one in (*outcomes[len(held) :], *outcomes[: len(held)])])
-    return (live[:MOST_STEPS] if view.hindrance is None else ()) or at_restart, statuses
+    return (_first(live) if view.hindrance is None else ()) or at_restart, statuses
 
 
 def declares_settings(spec: MilvusTuningSpec) -> bool:
@@ -80,6 +82,12 @@ def _wanted(spec: MilvusTuningSpec, view: View, *, damping: bool) -> tuple[Outco
     outcomes += _damped(spec.load_balancing, outcomes, view, seen=damping)
     outcomes += overrides(spec.config_overrides or {}, view)
     return (*outcomes, *(Outcome(status=one) for one in unsupported(spec, view.snapshot, view.version)))
+
+
+def _first(live: Sequence[Step]) -> tuple[Step, ...]:
+    """What one change of live keys holds: what is inferred waits for a person, and nothing else waits with it."""
+    known = [step for step in live if not is_inferred(step)]
+    return tuple(known or live)[:MOST_STEPS]
 
 
 def _written_by(steps: Iterable[Step]) -> Mapping[str, str | None]:

@@ -13,15 +13,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
+from functools import lru_cache
 
 from milvus_tuning.catalogue import Conversion, Intent, Lever, ServerVersion, find_lever, normalised
-from milvus_tuning.catalogue.lint import Finding, KeyState, Setting, Target, lint, target
+from milvus_tuning.catalogue.lint import Finding, KeyState, Setting, Target, lint, suggest, target
 from milvus_tuning.catalogue.reading import catalogue
 from milvus_tuning.catalogue.registry import ConfigKey, Evidence, ValueType
 from milvus_tuning.decide.config.judge import judged
 from milvus_tuning.decide.config.wishes import Outcome, View, Wish, without_key
 from milvus_tuning.plan import SettingState
 
+_CONVERSIONS = {ValueType.BOOL: Conversion.SWITCH, ValueType.DURATION: Conversion.DURATION_MILLISECONDS}
+"""How a value is compared by meaning; all others as numbers, where they are such."""
 _DEAD = frozenset({KeyState.DEAD, KeyState.NOOP})
 
 
@@ -41,18 +45,26 @@ def _override(key: str, value: str, view: View) -> Outcome:
         release = target(str(view.version), catalogue())
     except ValueError as error:
         return without_key(_intent(key), SettingState.NOT_APPLIED, f"keys cannot be checked: {error}")
-    (finding,) = lint([Setting(key=key, value=value)], release.version, catalogue())
+    finding = _finding(key, value, release.version)
     if finding.state.wrong:
         return _wrong(key, finding)
     known = catalogue().find(key)
     if known is None:
-        suggestion = f"; write {finding.suggestion}" if finding.suggestion else ""
-        return without_key(_intent(key), SettingState.REFUSED, f"{finding.reason}{suggestion}")
+        return _not_listed(key, finding)
     carrier = _carrier(key, view.version)
     if carrier is not None:
         message = f"{known.name} is carried by {carrier.field}: declare that instead"
         return without_key(_intent(key), SettingState.REFUSED, message, key=known.name)
     return judged(_wish(key, value, known, release), view)
+
+
+@lru_cache(maxsize=512)
+def _finding(key: str, value: str, version: ServerVersion) -> Finding:
+    """What the catalogue says of one override; what was meant by a misspelt one takes a while to find."""
+    (finding,) = lint([Setting(key=key, value=value)], version, catalogue())
+    if finding.state.wrong or catalogue().find(key) is not None or finding.suggestion:
+        return finding
+    return replace(finding, suggestion=suggest(key, version, catalogue()))
 
 
 def _wish(key: str, value: str, known: ConfigKey, release: Target) -> Wish:
@@ -66,7 +78,7 @@ def _wish(key: str, value: str, known: ConfigKey, release: Target) -> Wish:
         intent=_intent(key),
         name=known.name,
         desired=value,
-        conversion=Conversion.SWITCH if known.type is ValueType.BOOL else Conversion.MILLISECONDS,
+        conversion=_CONVERSIONS.get(known.type, Conversion.MILLISECONDS),
         live=live,
         component=known.restarts(release.version),
         evidence="read again by the running component" if live else "read at start",
@@ -79,6 +91,13 @@ def _wrong(key: str, finding: Finding) -> Outcome:
     state = SettingState.DEAD if finding.state in _DEAD else SettingState.REFUSED
     suggestion = f"; instead: {finding.suggestion}" if finding.suggestion else ""
     return without_key(_intent(key), state, f"{finding.reason}{suggestion}")
+
+
+def _not_listed(key: str, finding: Finding) -> Outcome:
+    """Nothing is wrong with it as far as that can be told, and that is not enough to write it."""
+    message = "not in the catalogue of keys, so that neither that it exists nor its value can be checked"
+    meant = f"; instead: {finding.suggestion}" if finding.suggestion else ""
+    return without_key(_intent(key), SettingState.REFUSED, f"{message}{meant}")
 
 
 def _twice(key: str, declared: Mapping[str, str]) -> Outcome:

@@ -13,28 +13,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from milvus_tuning.api import MilvusTuningSpec
 from milvus_tuning.decide.config.wishes import Outcome
-from milvus_tuning.decide.restart_steps import restart_bracket
+from milvus_tuning.decide.restart_steps import MOST_STEPS, restart_bracket
 from milvus_tuning.decide.words import listed
 from milvus_tuning.plan import Step
 from milvus_tuning.snapshot import Snapshot
 
-MOST_STEPS = 10  # of a MilvusTuningPlan
 _Halves = tuple[tuple[Step, ...], tuple[Step, ...]]
 
 
 def restart_change(
-    outcomes: Sequence[Outcome], snapshot: Snapshot, *, hindrance: str | None, live_first: bool
+    outcomes: Sequence[Outcome], spec: MilvusTuningSpec, snapshot: Snapshot, *, hindrance: str | None, live_first: bool
 ) -> tuple[tuple[Step, ...], tuple[Outcome, ...]]:
     """The steps of the one change of these keys, and how each stands now that its restart was looked into.
 
     hindrance: why nothing is written now. live_first: live keys are to be written before. No steps with either.
     """
     pending = [outcome for outcome in outcomes if outcome.components and outcome.step is not None]
-    obstacles = {outcome.components: _obstacle(outcome.components, snapshot) for outcome in pending}
+    obstacles = {outcome.components: _obstacle(outcome.components, spec, snapshot) for outcome in pending}
     able = [outcome for outcome in pending if obstacles[outcome.components] is None]
     chosen = _that_fit(able)
-    halves = restart_bracket(_components(chosen), snapshot) if chosen else None
+    halves = restart_bracket(_components(chosen), snapshot, spec) if chosen else None
     together = halves if isinstance(halves, str) else None
     told = tuple(
         outcome
@@ -47,11 +47,11 @@ def restart_change(
     return _bracketed(halves, chosen), told
 
 
-def _obstacle(components: tuple[str, ...], snapshot: Snapshot) -> str | None:
+def _obstacle(components: tuple[str, ...], spec: MilvusTuningSpec, snapshot: Snapshot) -> str | None:
     """Why these components cannot be restarted for a key of theirs, or None."""
     if 2 * len(components) + 1 > MOST_STEPS:
         return f"a plan has {MOST_STEPS} steps at most, too few to restart {len(components)} components"
-    found = restart_bracket(components, snapshot)
+    found = restart_bracket(components, snapshot, spec)
     return found if isinstance(found, str) else None
 
 
