@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Container, Mapping
 from dataclasses import dataclass
 
-from milvus_tuning.catalogue import Intent, Lever, ServerVersion, find_lever, levers_of, normalised, stored_spelling
+from milvus_tuning.catalogue import (
+    Intent,
+    Lever,
+    ServerVersion,
+    find_lever,
+    levers_of,
+    normalised,
+    parse_version,
+    stored_spelling,
+)
 from milvus_tuning.catalogue.reading import catalogue
 from milvus_tuning.decide.config.evidence import components_of
 from milvus_tuning.decide.config.judge import rolled_back
@@ -14,7 +23,7 @@ from milvus_tuning.decide.config.wishes import Outcome, View
 from milvus_tuning.decide.rollbacks import rollback_of
 from milvus_tuning.decide.words import listed
 from milvus_tuning.plan import Operation, SettingState, SettingStatus, Step
-from milvus_tuning.snapshot import OwnedKey
+from milvus_tuning.snapshot import OwnedKey, Snapshot
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,9 +65,11 @@ def reader_at_start(key: str, version: ServerVersion | None) -> Reader | None:
     return Reader(name=known.name, component=known.restarts(version))
 
 
-def acting_at_restart(record: Mapping[str, OwnedKey], version: ServerVersion | None) -> str | None:
-    """Of keys that were handed back without a restart: which act at the next one only, in words; None for none."""
-    found = [reader for reader in (reader_at_start(key, version) for key in sorted(record)) if reader is not None]
+def acting_at_restart(record: Mapping[str, OwnedKey], snapshot: Snapshot) -> str | None:
+    """Of the recorded keys, where they are handed back without a restart: which act at the next one only, in words."""
+    version, steps = parse_version(snapshot.milvus_version), hand_back_steps(record, snapshot)
+    keys = (str(step.action["key"]) for step in steps if _changes(record[str(step.action["key"])], step))
+    found = [reader for reader in (reader_at_start(key, version) for key in keys) if reader is not None]
     parts = [f"{one.name} acts at the next restart of {one.component}" for one in found]
     return "; ".join(parts) or None
 
