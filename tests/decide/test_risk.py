@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -13,6 +14,7 @@ from milvus_tuning.plan import Risk, Step, StepKind
 from tests.decide.steps import HAND_BACK, INTERVAL, TAKE, a_drain, a_key, a_move, a_replica_change, a_scale, a_scale_in
 
 GRACEFUL = a_key("common.gracefultime", before=None, after="0")
+INFERRED = replace(INTERVAL, action={**INTERVAL.action, "evidence": "inferred"})
 SETS_OF_STEPS = st.lists(
     st.sampled_from([a_scale(2, 3), *a_scale_in(), INTERVAL, TAKE, HAND_BACK, GRACEFUL]), max_size=5
 )
@@ -53,6 +55,16 @@ SETS_OF_STEPS = st.lists(
         ),
         pytest.param(
             (a_key("common.gracefulStopTimeout", before=None, after="1"),), Risk.LOW, ("live key",), id="a like name"
+        ),
+        pytest.param((INFERRED,), Risk.MEDIUM, ("effect or range is inferred",), id="a key by inference"),
+        pytest.param(
+            (INTERVAL, INFERRED), Risk.MEDIUM, ("is set; its effect",), id="a live key beside one by inference"
+        ),
+        pytest.param(
+            (replace(GRACEFUL, action={**GRACEFUL.action, "evidence": "inferred"}),),
+            Risk.HIGH,
+            ("how old the data of a search may be; its effect or range is inferred",),
+            id="consistency by inference",
         ),
         pytest.param((INTERVAL, GRACEFUL), Risk.HIGH, ("consistency",), id="a live key beside consistency"),
     ],

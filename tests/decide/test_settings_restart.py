@@ -150,9 +150,7 @@ def test_where_handing_back_changes_no_value_nothing_restarts(stored: dict[str, 
 @pytest.mark.parametrize(
     ("stored", "version", "expected"),
     [
-        pytest.param(
-            {TASKS: "512"}, "2.5.27", "proxy.maxTaskNum acts at the next restart of Proxy", id="read at start"
-        ),
+        pytest.param({TASKS: "512"}, "2.5.27", f"{TASKS} acts at the next restart of Proxy", id="at start"),
         pytest.param({TASKS: "77"}, "2.5.27", None, id="somebody else's, which stays"),
         pytest.param({TASKS: "512"}, None, None, id="version not known"),
         pytest.param({CAP: "512"}, "2.5.27", None, id="read live"),
