@@ -57,9 +57,7 @@ SETS_OF_STEPS = st.lists(
             (a_key("common.gracefulStopTimeout", before=None, after="1"),), Risk.LOW, ("live key",), id="a like name"
         ),
         pytest.param((INFERRED,), Risk.MEDIUM, ("effect or range is inferred",), id="a key by inference"),
-        pytest.param(
-            (INTERVAL, INFERRED), Risk.MEDIUM, ("is set; its effect",), id="a live key beside one by inference"
-        ),
+        pytest.param((INTERVAL, INFERRED), Risk.MEDIUM, ("is set; its effect",), id="inference beside a live key"),
         pytest.param(
             (replace(GRACEFUL, action={**GRACEFUL.action, "evidence": "inferred"}),),
             Risk.HIGH,
