@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from manifests.config_keys import config_keys
+from manifests.levers import levers
 from manifests.reference import reference
 from milvus_tuning import api, crd
 
@@ -24,6 +25,7 @@ CRDS = ROOT / "crds"
 INSTALL = ROOT / "manifests" / "install.yaml"
 REFERENCE = ROOT / "docs" / "reference" / "api.md"
 CONFIG_KEYS = ROOT / "docs" / "reference" / "config-keys.md"
+LEVERS = ROOT / "docs" / "reference" / "levers.md"
 NAMESPACE = "milvus"
 """Where manifests/install.yaml puts the operator, and what it watches: the namespace of the examples."""
 
@@ -45,6 +47,7 @@ def _files(helm: str) -> Iterator[tuple[Path, str]]:
     yield CHART_CRD, chart_template()
     yield REFERENCE, reference()
     yield CONFIG_KEYS, config_keys()
+    yield LEVERS, levers()
     yield INSTALL, _rendered_chart(helm)
 
 

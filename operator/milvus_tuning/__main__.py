@@ -26,8 +26,8 @@ from milvus_tuning.settings import Settings, read_settings
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code.
 
-    0 fine, 1 something failed or was found, 2 (`plan`, `rebalance plan`, `config diff`) there is something to do or a
-    difference, 64 wrong usage (raises SystemExit), for every command alike.
+    0 fine, 1 something failed or was found, 2 (`plan`, `rebalance plan`, `config diff`, `config revert --dry-run`)
+    there is something to do or a difference, 64 wrong usage (raises SystemExit), for every command alike.
     """
     program = program_name(sys.argv[0])
     parsed = _parser(program).parse_args(arguments)

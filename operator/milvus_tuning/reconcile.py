@@ -21,6 +21,7 @@ from milvus_tuning.carry_out import PlanRunner
 from milvus_tuning.clients.admission import AdmissionProbe
 from milvus_tuning.decide import decide
 from milvus_tuning.decide.config.keys import PLACEMENT_KEY
+from milvus_tuning.decide.config.profile import profile_view
 from milvus_tuning.decide.hold_off import without_turned_down
 from milvus_tuning.decide.lifecycle import Sight, abandoned, steps_ended
 from milvus_tuning.decide.load import signal
@@ -265,6 +266,7 @@ class Reconciler:
             heat=memory.insight.heat if memory.insight else None,
             moving=memory.insight.moves.ping_pong if memory.insight else (),
             placement=memory.insight.moves if memory.insight else None,
+            profile=profile_view(turn.spec),
         )
         self._reporter.report(turn, facts, now)
         for one in over:

@@ -108,6 +108,10 @@ def test_no_lever_is_a_key_that_nobody_reads(intent: Intent) -> None:
         (Conversion.PERCENT_TO_RATIO, 10, "0.1"),
         (Conversion.SWITCH, 0, "false"),
         (Conversion.SWITCH, 1, "true"),
+        (Conversion.SECONDS, 5, "5"),
+        (Conversion.BYTES, 67108864, "67108864"),
+        (Conversion.NUMBER, 10, "10"),
+        (Conversion.DURATION_MILLISECONDS, 200, "200ms"),
     ],
 )
 def test_the_number_of_an_intent_becomes_the_text_of_the_key(conversion: Conversion, number: int, text: str) -> None:
@@ -124,10 +128,27 @@ def test_the_number_of_an_intent_becomes_the_text_of_the_key(conversion: Convers
         pytest.param(Conversion.MILLISECONDS, "05000", "5000", True, id="leading zero"),
         pytest.param(Conversion.MILLISECONDS, "5000", "5", False, id="milliseconds are not seconds"),
         pytest.param(Conversion.PERCENT, "ninety", "neunzig", False, id="no numbers"),
+        pytest.param(Conversion.DURATION_MILLISECONDS, "200ms", "0.2s", True, id="another unit"),
+        pytest.param(Conversion.DURATION_MILLISECONDS, "1m30s", "90s", True, id="two units"),
+        pytest.param(Conversion.DURATION_MILLISECONDS, "200ms", "200s", False, id="milliseconds are no seconds"),
+        pytest.param(Conversion.DURATION_MILLISECONDS, "200", "200 ms", False, id="texts that are no duration"),
+        pytest.param(Conversion.WORD, "look_aside", "round_robin", False, id="another word"),
     ],
 )
 def test_values_are_compared_as_milvus_reads_them(conversion: Conversion, left: str, right: str, *, same: bool) -> None:
     assert conversion.same(left, right) is same
+
+
+def test_a_word_is_the_text_that_its_lever_says() -> None:
+    found = find_lever(Intent.ROUTING, ServerVersion(2, 3, 5))
+    assert isinstance(found, Lever)
+    assert (found.text("LeastLoaded"), found.text("RoundRobin"), found.text("Fastest")) == (
+        "look_aside",
+        "round_robin",
+        None,
+    )
+    with pytest.raises(ValueError, match="words are the lever's own"):
+        found.text(1)
 
 
 @given(st.integers(min_value=1, max_value=100))

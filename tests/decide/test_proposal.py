@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import fields, replace
@@ -12,13 +13,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from milvus_tuning.api import MilvusTuningSpec, Mode
+from milvus_tuning.api import MOST_DECLARED_CHARACTERS, MilvusTuningSpec, Mode
 from milvus_tuning.catalogue import normalised
 from milvus_tuning.decide import decide
 from milvus_tuning.decide.load import signal
 from milvus_tuning.decide.proposal import (
     MOST_NAME_CHARACTERS,
     WANTS_NONE,
+    declared_text,
     inputs_digest,
     intent_digest,
     plan_name,
@@ -146,6 +148,7 @@ def test_the_digest_of_an_intent_is_the_same_in_every_version_of_the_operator() 
             },
             id="maintenance windows",
         ),
+        pytest.param({"profile": {"name": "RAG", "revision": 1}}, id="a profile, which only proposes"),
         pytest.param({"scale_in": {"capacity_below_percent": 60}}, id="a default written out"),
     ],
 )
@@ -175,10 +178,11 @@ def test_what_a_change_is_decided_from_is_part_of_the_intent(changes: dict[str, 
 def test_each_field_of_the_spec_is_known_to_be_intent_or_not() -> None:
     """A new field lands in the digest by itself; whether that is right is to be said here."""
     intent = {"target_ref", "connections", "objectives", "query_nodes", "load_balancing", "consistency"}
-    intent |= {"in_memory_replicas"}
+    intent |= {"in_memory_replicas", "network", "storage", "config_overrides"}
     permission = {"mode", "paused", "approval", "verification", "maintenance_windows"}
+    proposals = {"profile"}
 
-    assert set(MilvusTuningSpec.model_fields) == intent | permission
+    assert set(MilvusTuningSpec.model_fields) == intent | permission | proposals
 
 
 @pytest.mark.parametrize(
@@ -200,6 +204,49 @@ def test_inputs_are_equal_to_three_digits(left: dict[str, Any], right: dict[str,
 def named(policy: str = "rag", **changes: Any) -> str:
     given_: dict[str, Any] = {"steps": (a_scale(2, 3),), "policy_uid": UID, "generation": 3, "sequence": 7}
     return plan_name(policy, **{**given_, **changes})
+
+
+DECLARING: dict[str, Any] = {
+    "load_balancing": {"balanceIntervalSeconds": 60},
+    "network": {"compression": "Enabled"},
+    "storage": {"cache": {"reservedMemory": "8Gi"}},
+    "consistency": {"collections": [{"name": "produkte-ä", "level": "Strong"}]},
+    "config_overrides": {"queryCoord.taskExecutionCap": "128"},
+    "query_nodes": {"readConcurrencyPercent": 200},
+    "in_memory_replicas": {"maxCount": 3},
+    "profile": {"name": "RAG", "revision": 1},
+}
+
+
+def test_a_plan_keeps_what_was_declared_of_the_configuration_and_nothing_else() -> None:
+    assert json.loads(declared_text(a_spec(**DECLARING)) or "") == {
+        "loadBalancing": {"balanceIntervalSeconds": 60},
+        "network": {"compression": "Enabled"},
+        "storage": {"cache": {"reservedMemory": "8Gi", "usablePercent": 70}},
+        "consistency": {"collections": [{"database": "default", "name": "produkte-ä", "level": "Strong"}]},
+        "configOverrides": {"queryCoord.taskExecutionCap": "128"},
+        "queryNodes": {"readConcurrencyPercent": 200},
+    }
+
+
+def test_where_nothing_is_declared_the_record_says_so() -> None:
+    assert declared_text(SPEC) == "{}"
+
+
+@pytest.mark.parametrize(("length", "kept"), [(900, True), (1024, False)])
+def test_a_record_that_is_too_long_is_not_kept(length: int, kept: bool) -> None:
+    overrides = {f"queryCoord.key{number}": "x" * length for number in range(16)}
+    text = declared_text(a_spec(config_overrides=overrides))
+    assert (text is not None) is kept
+    assert text is None or len(text.encode()) <= MOST_DECLARED_CHARACTERS
+
+
+def test_what_else_is_declared_makes_a_plan_of_the_same_steps_no_other_one() -> None:
+    plain, declaring = a_plan((a_scale(2, 3),), BUSY), a_plan((a_scale(2, 3),), BUSY, a_spec(**DECLARING))
+    assert (plain.change.declared, declaring.change.declared) == ("{}", declared_text(a_spec(**DECLARING)))
+    assert declaring.name == plain.name
+    assert same_change(declaring.change.steps, plain.change.steps)
+    assert replace(plain.change, declared=declaring.change.declared) == plain.change
 
 
 def test_the_name_of_a_plan_is_the_policys_and_ten_hex_characters() -> None:

@@ -108,7 +108,7 @@ def _flights(
 
 
 @given(clusters())
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_keeps_every_hard_rule_at_every_step_and_is_never_worse(document: Document) -> None:
     plan, replayed = carried_out(document)
     assert replayed.complaints == []
@@ -130,7 +130,7 @@ def test_gives_the_same_plan_again(document: Document) -> None:
 
 
 @given(clusters())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 def test_finds_nothing_to_do_on_its_own_result(document: Document) -> None:
     """Without move limits, which a second plan would have anew, and nodes that could only shed in the first."""
     free: Document = {**document, "limits": {"memory_ceiling_ratio": 0.9}, "in_flight": []}
@@ -172,7 +172,7 @@ def gap(document: Document) -> float:
 
 
 @given(st.integers(0, 10**9))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_is_near_the_exhaustive_optimum_on_tiny_clusters(seed: int) -> None:
     assert gap(tiny(Random(seed), room=(90, 99))) <= EXHAUSTIVE_GAP + 1e-9
 

@@ -6,7 +6,6 @@ Measured at this load on 2.3.5 with two QueryNodes of 0.3 CPU: median 66 ms befo
 """
 
 import dataclasses
-import json
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.demo.table import lost_searches
-from tests.e2e.world import COLLECTION, NAMESPACE, World, load_options, spec, wait_for
+from tests.e2e.world import COLLECTION, World, load_options, spec, wait_for
 from tests.load.process import LoadProcess
 from tests.load.report import summarise
 from tests.load.schedule import Spacing
@@ -64,12 +63,6 @@ def await_plan(world: World, phase: str, *, count: int = 1, seconds: float = 60.
         return found[-1] if there else None
 
     return wait_for(newest, f"plan {count} to be {phase}", seconds=seconds)
-
-
-def vote(world: World, plan: Mapping[str, Any], decision: str) -> None:
-    """A person's word on the plan."""
-    patch = json.dumps({"spec": {"approval": {"decision": decision}}})
-    world.kubectl("-n", NAMESPACE, "patch", "milvustuningplan", plan["metadata"]["name"], "--type=merge", "-p", patch)
 
 
 def await_setting(world: World, value: str | None, *, seconds: float = 60.0) -> None:
@@ -165,7 +158,7 @@ def test_a_plan_waits_for_a_word_runs_as_approved_and_does_nothing_when_rejected
     assert calm.settings() == {}, "nothing is written for a plan that waits"
     assert await_plan(calm, "Proposed")["spec"] == proposed["spec"]
 
-    vote(calm, proposed, "Approved")
+    calm.vote(proposed, "Approved")
     await_setting(calm, str(HARMLESS))
     approved = await_plan(calm, "Finished", seconds=WINDOW_SECONDS + SETTLE_SECONDS + 60)
     assert approved["spec"]["change"] == proposed["spec"]["change"]
@@ -176,7 +169,7 @@ def test_a_plan_waits_for_a_word_runs_as_approved_and_does_nothing_when_rejected
     calm.tune("main", declaring(OTHER, mode="Propose"))
     second = await_plan(calm, "Proposed", count=2)
     assert _actions(second["spec"]["change"]["steps"]) == [{"key": "common.gracefultime", "value": str(OTHER)}]
-    vote(calm, second, "Rejected")
+    calm.vote(second, "Rejected")
     rejected = await_plan(calm, "Finished", count=2)
     time.sleep(PASSES_SECONDS)
     assert rejected["status"]["verdict"] == "Rejected"

@@ -159,6 +159,13 @@ class World:
         own = [plan for plan in found if plan["spec"]["change"]["policy"]["uid"] == policy]
         return sorted(own, key=lambda plan: int(plan["spec"]["change"]["sequence"]))
 
+    def vote(self, plan: Mapping[str, Any], decision: str) -> None:
+        """A person's word on the plan."""
+        patch = json.dumps({"spec": {"approval": {"decision": decision}}})
+        self.kubectl(
+            "-n", NAMESPACE, "patch", "milvustuningplan", plan["metadata"]["name"], "--type=merge", "-p", patch
+        )
+
     def outcomes(self, name: str) -> list[str]:
         """How the steps of the plans ended that were begun and are not at work any more, oldest first."""
         stati = [plan.get("status", {}) for plan in self.plans(name)]

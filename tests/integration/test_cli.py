@@ -269,3 +269,80 @@ def test_kubectl_finds_it_as_its_plugin(people: dict[str, Terminal], plugins: Pa
     shown = viewer.run(kubectl, "milvus-tuning", "plan", pair.policy, path=str(plugins))
     assert (shown.code, shown.err) == (2, "")
     assert f"to approve   kubectl milvus-tuning approve {pair.plan} -n milvus" in shown.out
+
+
+# -- configuration -----------------------------------------------------------------------------------------------------
+
+THEN: Object = {
+    "loadBalancing": {"balanceIntervalSeconds": 60},
+    "storage": {"cache": {"reservedMemory": "8Gi", "usablePercent": 70}},
+    "configOverrides": {"queryCoord.taskExecutionCap": "128"},
+}
+NOW_DECLARED: Object = {
+    "loadBalancing": {"balanceIntervalSeconds": 5, "routing": "LeastLoaded"},
+    "network": {"compression": "Enabled"},
+    "storage": {"cache": {"reservedMemory": "9Gi"}},
+}
+
+
+@pytest.fixture
+def declared(operator: Api, server: Api) -> Pair:
+    """A policy that declares something else than when its plan was made."""
+    policy = f"declared-{next(_numbers)}"
+    body = a_tuning({"mode": "Propose", "profile": {"name": "RAG", "revision": 1}} | NOW_DECLARED, name=policy)
+    stored = server.call("POST", COLLECTION.format(namespace=WATCHED), body)
+    plan = a_plan(f"{policy}-0123456789")
+    plan["spec"]["change"]["policy"] |= {"name": policy, "uid": stored["metadata"]["uid"]}
+    plan["spec"]["change"] |= {"steps": [SCALE_OUT], "declared": json.dumps(THEN)}
+    operator.call("POST", PLANS.format(namespace=WATCHED), plan)
+    return Pair(policy=policy, plan=plan["metadata"]["name"], path=f"{COLLECTION.format(namespace=WATCHED)}/{policy}")
+
+
+def _configuration(server: Api, pair: Pair) -> Object:
+    spec: Object = server.call("GET", pair.path)["spec"]
+    assert spec["mode"] == "Propose"
+    return {name: spec[name] for name in (*NOW_DECLARED, *THEN) if name in spec}
+
+
+def test_a_revert_declares_exactly_what_was_declared_then(
+    people: dict[str, Terminal], server: Api, declared: Pair
+) -> None:
+    shown = people["administrator"].type("config", "revert", declared.policy, declared.plan, "--dry-run")
+    assert (shown.code, shown.err) == (2, "")
+    reverted = people["administrator"].type("config", "revert", declared.policy, declared.plan, "--yes")
+    assert (reverted.code, reverted.err) == (0, "")
+    assert f"5 fields declared as when {declared.plan} was made" in reverted.out
+    assert _configuration(server, declared) == THEN
+    again = people["administrator"].type("config", "revert", declared.policy, declared.plan)
+    assert (again.code, again.out.partition(":")[0]) == (0, "nothing to revert")
+
+
+def test_a_viewer_does_not_revert(people: dict[str, Terminal], server: Api, declared: Pair) -> None:
+    before = _configuration(server, declared)
+    refused = people["viewer"].type("config", "revert", declared.policy, declared.plan, "--yes")
+    assert refused.code == 1
+    assert 'User "viewer" cannot patch resource "milvustunings"' in refused.err
+    assert _configuration(server, declared) == before
+
+
+def test_what_helm_wrote_is_not_reverted(people: dict[str, Terminal], server: Api, declared: Pair) -> None:
+    mark = {"metadata": {"annotations": {"meta.helm.sh/release-name": "tuning"}}}
+    server.call("PATCH", declared.path, mark)
+    before = _configuration(server, declared)
+    refused = people["administrator"].type("config", "revert", declared.policy, declared.plan, "--yes")
+    assert (refused.code, _configuration(server, declared)) == (1, before)
+    assert "is written by Helm, which would undo the revert" in refused.err
+
+
+def test_settings_and_the_profile_are_shown(people: dict[str, Terminal], operator: Api, declared: Pair) -> None:
+    setting = {"intent": "network.compression", "state": "Unsupported", "message": "no lever", "desired": "true"}
+    proposal = {"field": "network.compression", "value": "Enabled", "declared": "Enabled", "note": ""}
+    goal = {"goal": "availability", "wanted": "99.95", "state": "NotMeasured"}
+    profile = {"name": "RAG", "revision": 1, "newestRevision": 1, "goals": [goal], "proposed": [proposal]}
+    operator.call("PATCH", f"{declared.path}/status", {"status": {"config": [setting], "profile": profile}})
+    shown = people["viewer"].type("config", "status", declared.policy, "-o", "json")
+    found = json.loads(shown.out)
+    assert (shown.code, found["config"], found["profile"]["proposed"]) == (0, [setting], [proposal])
+    assert (
+        "network.compression: Unsupported: no lever" in people["viewer"].type("config", "status", declared.policy).out
+    )

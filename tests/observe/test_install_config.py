@@ -2,7 +2,7 @@
 
 import pytest
 
-from milvus_tuning.observe.install_config import complete, endpoints_of, flat_config
+from milvus_tuning.observe.install_config import as_text, complete, endpoints_of, environment_config, flat_config
 
 DEFAULT = "etcd:\n  endpoints: [a-etcd:2379]\n  rootPath: by-dev\n"
 SERVICES = frozenset({"my-etcd", "my-etcd-headless"})
@@ -56,3 +56,24 @@ def test_endpoints_come_in_either_form(value: object, endpoints: tuple[str, ...]
 )
 def test_short_names_are_completed_with_the_namespace(endpoint: str, completed: str) -> None:
     assert complete(endpoint, "milvus", SERVICES) == completed
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        pytest.param(True, "true", id="a switch"),
+        pytest.param(60, "60", id="a number"),
+        pytest.param(0.05, "0.05", id="a fraction"),
+        pytest.param(["a", "b"], "a,b", id="a list"),
+        pytest.param(None, "", id="an empty value"),
+    ],
+)
+def test_values_are_told_as_milvus_reads_them(value: object, text: str) -> None:
+    assert as_text({"querycoordx": value}) == {"querycoordx": text}
+
+
+def test_secrets_are_never_told() -> None:
+    config = {"miniosecretaccesskey": "a", "kafkasaslpassword": "b", "pulsarauthparams": "c", "minioport": 9000}
+    assert as_text(config) == {"minioport": "9000"}
+    environment = {"MINIO_SECRET_ACCESS_KEY": "a", "COMMON_GRACEFULTIME": "1", "HOME": "/root"}
+    assert environment_config(environment) == {"commongracefultime": "1"}

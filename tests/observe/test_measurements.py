@@ -161,3 +161,50 @@ def test_searches_of_a_pod_whose_node_is_unknown_or_not_scraped_are_left_out() -
     _without_first_pod(world)
     del world.etcd["by-dev/meta/session/querynode-2"]
     assert snapshot_of(world).node_searches == ()
+
+
+def a_declaring_world() -> World:
+    world = World()
+    world.spec["network"] = {"compression": "Auto"}
+    return world
+
+
+@pytest.mark.parametrize(
+    ("answer", "value"),
+    [
+        pytest.param(a_vector(({}, 1e10)), 1e10, id="10 Gbit/s"),
+        pytest.param(a_vector(), None, id="no node_exporter"),
+        pytest.param(a_vector(({}, "NaN")), None, id="no number"),
+    ],
+)
+def test_the_speed_of_the_links_is_known_where_prometheus_has_it(answer: Any, value: float | None) -> None:
+    world = a_declaring_world()
+    world.prometheus["link_speed"] = answer
+    assert snapshot_of(world).link_bits_per_second == (MISSING if value is None else Sample(value=value))
+
+
+@pytest.mark.parametrize(
+    ("answer", "value"),
+    [
+        pytest.param(a_vector(({}, 0.34)), 0.34, id="a share"),
+        pytest.param(a_vector(({}, -0.2)), 0.0, id="below nothing"),
+        pytest.param(a_vector(({}, 1.5)), 1.0, id="above all"),
+        pytest.param(a_vector(({}, "NaN")), None, id="no searches"),
+        pytest.param(a_vector(), None, id="no series"),
+    ],
+)
+def test_the_share_of_the_network_is_between_0_and_1_and_as_old_as_the_proxies_numbers(
+    answer: Any, value: float | None
+) -> None:
+    world = a_declaring_world()
+    world.prometheus["network_share"] = answer
+    snapshot = snapshot_of(world)
+    age = snapshot.traffic.searches_per_second.age_seconds
+    assert snapshot.network_share == (MISSING if value is None else Sample(value=value, age_seconds=age))
+
+
+def test_the_network_is_asked_for_only_where_it_is_declared() -> None:
+    world = World()
+    world.prometheus |= {"link_speed": a_vector(({}, 1e9)), "network_share": a_vector(({}, 0.5))}
+    snapshot = snapshot_of(world)
+    assert (snapshot.link_bits_per_second, snapshot.network_share) == (MISSING, MISSING)

@@ -36,13 +36,33 @@ def test_no_text_leaves_its_quotes(namespace: str, value: str) -> None:
     assert QUOTED.sub('""', text) == 'namespace="",x="",pod=~"",pod!=""'
 
 
-@pytest.mark.parametrize("query", queries.QUERIES, ids=lambda query: str(query.name))
+OF_PODS = [query for query in queries.QUERIES if query is not queries.LINK_SPEED]
+
+
+@pytest.mark.parametrize("query", OF_PODS, ids=lambda query: str(query.name))
 def test_each_expression_is_complete_and_about_this_cluster_only(query: Query) -> None:
     expression = query.expression(_selectors(pods=("p",)), 30)
     bare = QUOTED.sub('""', expression)
     assert "$" not in bare
     assert bare.count("(") == bare.count(")")
     assert bare.count("{") == expression.count('namespace="milvus"')
+
+
+@pytest.mark.parametrize(
+    ("matchers", "own"),
+    [
+        pytest.param({}, "", id="without matchers of the user's own"),
+        pytest.param({"cluster": "eu-1", "az": "a"}, 'az="a",cluster="eu-1"', id="with matchers"),
+    ],
+)
+def test_the_speed_of_links_is_asked_by_machine_with_the_users_matchers_first(
+    matchers: dict[str, str], own: str
+) -> None:
+    expression = queries.LINK_SPEED.expression(_selectors(pods=("p",), matchers=matchers), 30)
+    first, second = expression.split(" or ")
+    assert (first.count(f",{own}}}"), second.count("cluster"), second.count("az=")) == (2, 0, 0)
+    assert "namespace" not in expression
+    assert expression.count('device!~"lo|veth') == expression.count("{") == 4
 
 
 def test_names_of_queries_are_unique() -> None:
@@ -67,7 +87,11 @@ def test_the_window_holds_four_scrapes(samples: float | None, seconds: int) -> N
 
 
 SUMMED = [query for query in queries.QUERIES if "sum" in query.template]
-RATIOS = (queries.MEAN_LATENCY, queries.QUEUE_LATENCY)  # both parts double together, and the quotient stays
+RATIOS = (
+    queries.MEAN_LATENCY,
+    queries.QUEUE_LATENCY,
+    queries.NETWORK_SHARE,
+)  # both parts double together, and the quotient stays
 
 
 @pytest.mark.parametrize("query", [query for query in SUMMED if query not in RATIOS], ids=lambda query: str(query.name))

@@ -12,12 +12,14 @@ from hypothesis import strategies as st
 from milvus_tuning.snapshot import (
     Collection,
     CollectionShape,
+    ComponentPod,
     EtcdSetting,
     Freeze,
     NodeSearches,
     OwnedKey,
     Problem,
     QueryNode,
+    ReadBack,
     Replica,
     ResourceGroup,
     Sample,
@@ -32,6 +34,7 @@ FINITE = st.floats(allow_nan=False, allow_infinity=False)
 TIMES = st.datetimes(timezones=st.just(UTC))
 WORDS = st.text(max_size=20)
 SAMPLES = st.builds(Sample, value=st.none() | FINITE, age_seconds=FINITE, coverage=st.floats(min_value=0, max_value=1))
+TEXTS = st.dictionaries(WORDS, WORDS, max_size=2)
 NODES = st.builds(
     QueryNode,
     created_at=st.none() | TIMES,
@@ -71,6 +74,12 @@ SNAPSHOTS = st.builds(
     traffic=st.builds(Traffic, searches_per_second=SAMPLES, p99_milliseconds=SAMPLES),
     settings=st.dictionaries(WORDS, st.builds(EtcdSetting, spellings=_few(WORDS)), max_size=2),
     owned_keys=st.dictionaries(WORDS, st.dictionaries(WORDS, st.builds(OwnedKey), max_size=2), max_size=2),
+    components=_few(st.builds(ComponentPod, created_at=st.none() | TIMES, started_at=st.none() | TIMES)),
+    read_back=_few(st.builds(ReadBack, values=TEXTS)),
+    install_config=TEXTS,
+    environment_config=TEXTS,
+    link_bits_per_second=SAMPLES,
+    network_share=SAMPLES,
     freezes=_few(st.builds(Freeze)),
     problems=_few(st.builds(Problem)),
 )

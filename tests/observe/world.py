@@ -41,6 +41,7 @@ _PLACEHOLDERS = {
     "$nodes": "[^{}]*querynode[^{}]*",
     "$proxies": "[^{}]*proxy[^{}]*",
     "$coordinators": "[^{}]*mixcoord[^{}]*",
+    "$machines": "[^{}]*",
 }
 # The recorded pod addresses, moved into the loopback range: a test must not dial an address outside of this machine.
 QUERY_NODE_IPS = {"127.45.0.7": 3, "127.45.0.8": 2}

@@ -90,6 +90,7 @@ CHANGES = st.builds(
     prediction=PREDICTIONS,
     proposed_at=MOMENTS,
     expires_at=MOMENTS,
+    declared=st.none() | WORDS,
 )
 
 

@@ -14,6 +14,7 @@ from milvus_tuning.api.status import Condition, Flat, PrinterColumn, StepStatus,
 PLAN_KIND = "MilvusTuningPlan"
 PLAN_PLURAL = "milvustuningplans"
 PLAN_SHORT_NAME = "mvtp"
+MOST_DECLARED_CHARACTERS = 16 * 1024
 Count = Annotated[int, Field(ge=0, le=2**53)]
 
 
@@ -75,6 +76,11 @@ class PlanChange(ApiModel):
     steps: list[PlanStep] = Field(min_length=1, max_length=10, description="What is done, in this order.")
     predicted: PredictedEffect
     risk: PlanRisk
+    declared: Annotated[str, Field(max_length=MOST_DECLARED_CHARACTERS)] | None = Field(
+        default=None,
+        description="JSON of what the policy declared of Milvus's configuration when the plan was made, for the way "
+        "back to it; absent where it would be longer, and in plans of before there was a record.",
+    )
     proposed_at: Timestamp = Field(description="When it was made.")
     expires_at: Timestamp = Field(description="When it has not begun by then it expires.")
 

@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from milvus_tuning.api.base import ApiModel, NodeCount, ObjectName, Percent, Rule, Seconds
 from milvus_tuning.api.connections import Connections
 from milvus_tuning.api.placement import HotSegmentsMode, InMemoryReplicas, LoadBalancing
-from milvus_tuning.api.settings import ConfigOverrides, Consistency, Network, Profile, Storage
+from milvus_tuning.api.settings import Compression, ConfigOverrides, Consistency, Network, Profile, Storage
 
 
 class TargetKind(enum.StrEnum):
@@ -362,6 +362,12 @@ class MilvusTuningSpec(ApiModel):
         """Whether something is declared that is decided from the cost of searches: hot segments, in-memory replicas."""
         hot = self.load_balancing.hot_segments if self.load_balancing else None
         return self.in_memory_replicas is not None or (hot is not None and hot.mode is not HotSegmentsMode.OFF)
+
+    @property
+    def needs_shapes(self) -> bool:
+        """Whether something is declared that is decided from the vectors of collections: heat, compression Auto."""
+        automatic = self.network is not None and self.network.compression is Compression.AUTO
+        return self.needs_heat or automatic
 
     @model_validator(mode="after")
     def _names(self) -> Self:

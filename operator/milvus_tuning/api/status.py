@@ -218,6 +218,50 @@ class ConfigStatus(ApiModel):
     message: Text = ""
 
 
+class ProfileGoalState(enum.StrEnum):
+    """Whether what is measured is as good as the goal."""
+
+    MET = "Met"
+    MISSED = "Missed"
+    NOT_ASKED_FOR = "NotAskedFor"
+    NOT_MEASURED = "NotMeasured"
+
+
+class ProfileGoalStatus(ApiModel):
+    """A goal of the profile beside what is measured."""
+
+    goal: Word = Field(description="A field of the policy, or availability: searches that did not fail, in percent.")
+    wanted: Word = Field(description="The declared objective where there is one, else that of the profile.")
+    measured: Word | None = None
+    state: ProfileGoalState = Field(
+        description="NotAskedFor: fewer searches came than the goal, which does not show what could be carried."
+    )
+
+
+class ProposedField(ApiModel):
+    """A field that the profile proposes. It is in force as declared; where it is not declared it is not in force."""
+
+    field: Word = Field(description="The field of the policy, its path below spec.")
+    value: Word = Field(description="What the profile proposes: declare it to have it.")
+    declared: Word | None = Field(default=None, description="What the spec says, which beats the profile.")
+    note: Text = Field(default="", description="What the value costs, or what must be known before it is declared.")
+
+
+class ProfileStatus(ApiModel):
+    """The pinned profile. It only proposes: none of its values is in force by itself."""
+
+    name: Word
+    revision: int = Field(description="The pinned one.")
+    newest_revision: int | None = Field(default=None, description="Of this operator; never taken by itself.")
+    message: Text = Field(default="", description="Of a newer revision, or of one that is not known.")
+    goals: list[ProfileGoalStatus] | None = Field(
+        default=None, max_length=10, json_schema_extra={"x-list-map-keys": ["goal"]}
+    )
+    proposed: list[ProposedField] | None = Field(
+        default=None, max_length=30, json_schema_extra={"x-list-map-keys": ["field"]}
+    )
+
+
 class MilvusTuningStatus(ApiModel):
     """What the operator sees, decided and did."""
 
@@ -234,6 +278,7 @@ class MilvusTuningStatus(ApiModel):
     config: list[ConfigStatus] | None = Field(
         default=None, max_length=100, json_schema_extra={"x-list-map-keys": ["intent"]}
     )
+    profile: ProfileStatus | None = None
     last_plan: LastPlan | None = None
     history: list[OperationStatus] | None = Field(
         default=None, max_length=20, description="Plans that were carried out, newest last."

@@ -9,7 +9,7 @@ from typing import NoReturn
 
 EXIT_OK = 0
 EXIT_FAILURE = 1  # something failed, or was found
-EXIT_TO_DO = 2  # `plan` and `rebalance plan`: there is something to do; `config diff`: the files differ
+EXIT_TO_DO = 2  # `plan`, `rebalance plan`: there is something to do; `config diff`, `revert --dry-run`: a difference
 EXIT_USAGE = 64  # EX_USAGE of sysexits.h; argparse's own 2 would read as "something to do"
 
 PROGRAM = "milvus-tuning"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -72,12 +73,22 @@ class Cluster:
 
     def vote(self, plan: Body, approval: dict[str, str | None]) -> Body:
         """Write spec.approval on exactly the plan that was read; Conflict where it has changed, else ApplyError."""
-        name = text(plan, "metadata", "name")
-        version = text(plan, "metadata", "resourceVersion")
-        patch = {"metadata": {"resourceVersion": version}, "spec": {"approval": approval}}
+        return self._patch(PLAN_KIND, PLAN_PLURAL, plan, {"approval": approval})
+
+    def change_spec(self, policy: Body, spec: Body) -> Body:
+        """Merge this into the spec of exactly the policy that was read, None taking a field away.
+
+        Raises Conflict where the policy has changed, else ApplyError.
+        """
+        return self._patch(KIND, PLURAL, policy, spec)
+
+    def _patch(self, kind: str, plural: str, read: Body, spec: Body) -> Body:
+        name = text(read, "metadata", "name")
+        version = text(read, "metadata", "resourceVersion")
+        patch = {"metadata": {"resourceVersion": version}, "spec": spec}
         call = self._objects.patch_namespaced_custom_object
-        arguments = (GROUP, VERSION, self.namespace, PLAN_PLURAL, name, patch)
-        what = f"{PLAN_KIND} {self.namespace}/{name}"
+        arguments = (GROUP, VERSION, self.namespace, plural, name, patch)
+        what = f"{kind} {self.namespace}/{name}"
         try:
             written: Body = self._call(call, *arguments, field_manager=FIELD_MANAGER, _content_type=MERGE_PATCH)
         except ApiException as error:
@@ -135,6 +146,11 @@ def connect(address: Address) -> Cluster:
     client = ApiClient(configuration)
     client.user_agent = f"milvus-tuning/{__version__}"
     return Cluster(client, address.namespace or namespace or DEFAULT_NAMESPACE)
+
+
+def connected(parsed: argparse.Namespace) -> Cluster:
+    """The cluster that the options of a command name (`arguments.add_connection`)."""
+    return connect(Address(namespace=parsed.namespace, context=parsed.context, kubeconfig=parsed.kubeconfig))
 
 
 def _load(address: Address, configuration: Configuration) -> str | None:

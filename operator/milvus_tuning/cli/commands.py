@@ -17,7 +17,7 @@ from milvus_tuning.cli.arguments import (
     add_output,
     repeated,
 )
-from milvus_tuning.cli.cluster import Address, Cluster, Conflict, connect
+from milvus_tuning.cli.cluster import Cluster, Conflict, connected
 from milvus_tuning.cli.fields import name, text
 from milvus_tuning.cli.printing import print_document, screen_width
 from milvus_tuning.cli.rebalance import add_rebalance
@@ -72,7 +72,7 @@ def _add_top(commands: argparse._SubParsersAction[CommandParser]) -> None:
 
 
 def _plan(parsed: argparse.Namespace) -> int:
-    cluster = _cluster(parsed)
+    cluster = connected(parsed)
     policies = [cluster.policy(parsed.policy)] if parsed.policy else cluster.policies()
     found = plans.standings(policies, cluster.plans() if policies else [])
     if parsed.output != OUTPUTS[0]:
@@ -86,7 +86,7 @@ def _plan(parsed: argparse.Namespace) -> int:
 
 
 def _explain(parsed: argparse.Namespace) -> int:
-    cluster = _cluster(parsed)
+    cluster = connected(parsed)
     policy = cluster.policy(parsed.policy)
     if parsed.plan is None:
         _print(parsed, lambda: explain.document(policy), lambda: explain.render(policy, _now(), screen_width()))
@@ -100,13 +100,13 @@ def _explain(parsed: argparse.Namespace) -> int:
 
 
 def _history(parsed: argparse.Namespace) -> int:
-    policy = _cluster(parsed).policy(parsed.policy)
+    policy = connected(parsed).policy(parsed.policy)
     _print(parsed, lambda: history.document(policy), lambda: history.render(policy, _now(), screen_width()))
     return EXIT_OK
 
 
 def _top(parsed: argparse.Namespace) -> int:
-    cluster, subject = _cluster(parsed), parsed.subject
+    cluster, subject = connected(parsed), parsed.subject
     policy = cluster.policy(parsed.policy) if parsed.policy else top.the_only(cluster.policies(), cluster.namespace)
     top.require_heat(policy)
     _print(
@@ -120,7 +120,7 @@ def _top(parsed: argparse.Namespace) -> int:
 def _vote(choice: Vote, parsed: argparse.Namespace) -> int:
     if parsed.reason is not None and len(parsed.reason) > LONGEST_REASON:
         raise ConfigError(f"--reason has {len(parsed.reason)} characters, more than {LONGEST_REASON}")
-    cluster = _cluster(parsed)
+    cluster = connected(parsed)
     command = _command(parsed, cluster)
     for attempt in range(1, ATTEMPTS + 1):
         plan = cluster.plan(parsed.plan)
@@ -138,11 +138,6 @@ def _vote(choice: Vote, parsed: argparse.Namespace) -> int:
         print("\n".join(votes.outcome(choice, plan, written, command)))
         break
     return EXIT_OK
-
-
-def _cluster(parsed: argparse.Namespace) -> Cluster:
-    address = Address(namespace=parsed.namespace, context=parsed.context, kubeconfig=parsed.kubeconfig)
-    return connect(address)
 
 
 def _command(parsed: argparse.Namespace, cluster: Cluster) -> plans.Command:

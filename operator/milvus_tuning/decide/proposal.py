@@ -18,7 +18,7 @@ import json
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from milvus_tuning.api import Approval, MilvusTuningSpec, Mode
+from milvus_tuning.api import MOST_DECLARED_CHARACTERS, Approval, MilvusTuningSpec, Mode
 from milvus_tuning.catalogue import normalised
 from milvus_tuning.decide.gates import closed_gate
 from milvus_tuning.decide.load import cluster_load
@@ -35,8 +35,11 @@ NAME_DIGEST_CHARACTERS = 10
 DIGEST_CHARACTERS = 16
 SIGNIFICANT_DIGITS = 3
 
-# Parts of the spec that say what may be done with a change, and when, but not which change.
-_NO_INTENT = frozenset({"mode", "paused", "approval", "verification", "maintenance_windows"})
+# Parts of the spec that say what may be done with a change, and when, but not which change; a profile only proposes.
+_NO_INTENT = frozenset({"mode", "paused", "profile", "approval", "verification", "maintenance_windows"})
+
+# Parts of the spec that are about Milvus's own configuration, with queryNodes.readConcurrencyPercent.
+_CONFIGURATION = ("loadBalancing", "network", "storage", "consistency", "configOverrides")
 
 # Reasons of a decision without steps that was made with full sight and wants no change of size. Each other reason says
 # nothing against a plan: the decision was not made, was made and withheld, or waits for a window or a rest.
@@ -96,6 +99,20 @@ def steps_digest(steps: Sequence[Step]) -> str:
     )
 
 
+def declared_text(spec: MilvusTuningSpec) -> str | None:
+    """What the spec declares of Milvus's configuration, as canonical JSON; None where that is too long to be kept.
+
+    It is in no digest and no comparison: what a plan does, it does whatever else was declared.
+    """
+    whole = spec.model_dump(mode="json", by_alias=True, exclude_none=True)
+    kept = {name: whole[name] for name in _CONFIGURATION if name in whole}
+    concurrency = whole.get("queryNodes", {}).get("readConcurrencyPercent")
+    if concurrency is not None:
+        kept["queryNodes"] = {"readConcurrencyPercent": concurrency}
+    text = _canonical(kept)
+    return text if len(text) <= MOST_DECLARED_CHARACTERS else None
+
+
 def plan_name(policy_name: str, *, steps: Sequence[Step], policy_uid: str, generation: int, sequence: int) -> str:
     """The policy's name, cut where the whole would be too long, and ten hex characters of the digest."""
     digest = _digest([steps_digest(steps), policy_uid, generation, sequence])[:NAME_DIGEST_CHARACTERS]
@@ -105,8 +122,11 @@ def plan_name(policy_name: str, *, steps: Sequence[Step], policy_uid: str, gener
 
 def _digest(value: object) -> str:
     """The first 16 hex characters of the SHA-256 of the canonical JSON: sorted keys, no blanks, ASCII."""
-    canonical = json.dumps(value, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()[:DIGEST_CHARACTERS]
+    return hashlib.sha256(_canonical(value).encode()).hexdigest()[:DIGEST_CHARACTERS]
+
+
+def _canonical(value: object) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 
 def _rounded(value: float | int | str | None) -> float | int | str | None:
@@ -194,6 +214,7 @@ def propose(
         prediction=predict(decision.steps, snapshot, signal, now, decision.outlook),
         proposed_at=at,
         expires_at=at + timedelta(minutes=(spec.approval or Approval()).expiry_minutes),
+        declared=declared_text(spec),
     )
     name = plan_name(policy_name, steps=decision.steps, policy_uid=policy_uid, generation=generation, sequence=sequence)
     return Plan(name=name, change=change)

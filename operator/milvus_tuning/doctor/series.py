@@ -26,6 +26,7 @@ EMPTY_IS_FINE: Final = frozenset(
         queries.INDEX_BUILDS,
         queries.COMPACTIONS,
         queries.IMPORTS,
+        *queries.NETWORK,
     }
 )
 

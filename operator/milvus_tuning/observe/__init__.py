@@ -18,12 +18,14 @@ from typing import Final, TypeVar
 from kubernetes.client import ApiClient
 
 from milvus_tuning.api import MilvusTuningSpec, PrometheusConnection
+from milvus_tuning.catalogue import parse_version
 from milvus_tuning.clients.connect import ClusterConnections, Connector
 from milvus_tuning.clients.etcd import EtcdClient
 from milvus_tuning.clients.kube import KubeReader
 from milvus_tuning.clients.milvus import MilvusClient
 from milvus_tuning.clients.podmetrics import read_node_ids
 from milvus_tuning.clients.prometheus import PrometheusClient
+from milvus_tuning.observe import queries
 from milvus_tuning.observe.assemble import Readings, assemble
 from milvus_tuning.observe.effect import measure_effect, question_of, unmeasured
 from milvus_tuning.observe.etcd import EtcdFacts, read_etcd
@@ -31,10 +33,11 @@ from milvus_tuning.observe.kube import observe_target
 from milvus_tuning.observe.memory import ClusterMemory, Memories
 from milvus_tuning.observe.milvus import MilvusFacts, read_milvus
 from milvus_tuning.observe.prometheus import Measurements, measure
+from milvus_tuning.observe.read_back import TIMEOUT_SECONDS, ask, declared_keys, questions
 from milvus_tuning.observe.target import Target, TargetUnusable
 from milvus_tuning.plan import Measurement
 from milvus_tuning.settings import Settings
-from milvus_tuning.snapshot import Problem, ProblemKind, Snapshot
+from milvus_tuning.snapshot import Problem, ProblemKind, ReadBack, Snapshot
 
 SOURCE_THREADS: Final = 12  # three sources for four objects observed at once
 QUERY_THREADS: Final = 16
@@ -156,25 +159,45 @@ class Observer:
         metrics = _result(pending[1], deadline, lambda text: Measurements(problems=(_late_prometheus(text),)))
         etcd = _result(pending[2], deadline, lambda text: EtcdFacts(problems=(_late_etcd(text),)))
         said = self._said_by_pod(target, metrics)
-        return Readings(target=target, milvus=milvus, metrics=metrics, etcd=etcd, said_by_pod=said)
+        read_back = self._read_back(target, spec, milvus.version, etcd, memory)
+        return Readings(target=target, milvus=milvus, metrics=metrics, etcd=etcd, said_by_pod=said, read_back=read_back)
 
     def _read_milvus(
         self, connections: ClusterConnections, spec: MilvusTuningSpec, memory: ClusterMemory
     ) -> MilvusFacts:
         client, budget_seconds = connections.milvus, self._budget_seconds * 0.8
         if isinstance(client, MilvusClient):
-            return read_milvus(client, memory, budget_seconds=budget_seconds, shapes=spec.needs_heat)
+            return read_milvus(client, memory, budget_seconds=budget_seconds, shapes=spec.needs_shapes)
         return MilvusFacts(problems=(client,))
 
     def _measure(self, target: Target, connections: ClusterConnections, spec: MilvusTuningSpec) -> Measurements:
         declared = spec.connections.prometheus if spec.connections else None
         match connections.prometheus, declared:
             case PrometheusClient() as client, PrometheusConnection() as connection:
-                return measure(client, connection, target, self._queries)
+                also = queries.NETWORK if spec.network is not None else ()
+                return measure(client, connection, target, self._queries, also)
             case Problem() as problem, _:
                 return Measurements(problems=(problem,))
             case _:
                 return Measurements()
+
+    def _read_back(
+        self, target: Target, spec: MilvusTuningSpec, version: str | None, etcd: EtcdFacts, memory: ClusterMemory
+    ) -> tuple[ReadBack, ...]:
+        """What the processes say of the declared keys; one that is silent is left out."""
+        release = parse_version(version or "")
+        keys = declared_keys(spec, release) if release else ()
+        if release is None or not keys:
+            return ()
+        asked = questions(keys, release, target.components, dict(target.addresses), etcd.processes)
+        due = memory.read_back.due(asked, time.monotonic())
+        pending = {question: self._queries.submit(ask, question) for question in due}
+        deadline = time.monotonic() + 2 * TIMEOUT_SECONDS
+        for question, future in pending.items():
+            values = _result(future, deadline, lambda _: None)
+            if values is not None:
+                memory.read_back.keep(question, values)
+        return memory.read_back.known(time.monotonic())
 
     def _said_by_pod(self, target: Target, metrics: Measurements) -> Mapping[str, frozenset[int]]:
         """The node ids in each pod's own metrics: through Prometheus, else from the pod itself.

@@ -14,7 +14,7 @@ from milvus_tuning.observe.identity import identity_problems, node_ids_by_pod
 from milvus_tuning.observe.milvus import MilvusFacts, query_nodes
 from milvus_tuning.observe.prometheus import Measurements, NodeMeasures
 from milvus_tuning.observe.target import Target
-from milvus_tuning.snapshot import Collection, NodeSearches, Problem, QueryNode, Snapshot
+from milvus_tuning.snapshot import Collection, NodeSearches, Problem, QueryNode, ReadBack, Snapshot
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,6 +26,7 @@ class Readings:
     metrics: Measurements = field(default_factory=Measurements)
     etcd: EtcdFacts = field(default_factory=EtcdFacts)
     said_by_pod: Mapping[str, frozenset[int]] = field(default_factory=dict)
+    read_back: tuple[ReadBack, ...] = ()
     problems: tuple[Problem, ...] = ()
 
 
@@ -53,6 +54,12 @@ def assemble(readings: Readings, taken_at: datetime) -> Snapshot:
         settings_readable=readings.etcd.root_path is not None,
         owned_keys=readings.etcd.owned_keys,
         etcd_root_path=readings.etcd.root_path,
+        components=target.components,
+        read_back=readings.read_back,
+        install_config=target.install_config,
+        environment_config=target.environment_config,
+        link_bits_per_second=readings.metrics.link_bits_per_second,
+        network_share=readings.metrics.network_share,
         freezes=(
             *target.freezes,
             *failover_freezes(target.coordinators_started, taken_at),

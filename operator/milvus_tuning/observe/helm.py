@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from milvus_tuning.clients.connect import Found
 from milvus_tuning.clients.kube import Deployment, KubeError, KubeFailure, KubeReader
 from milvus_tuning.observe import install_config
+from milvus_tuning.observe.components import addresses_of, component_pods, environment_of
 from milvus_tuning.observe.pods import metrics_port, owned_pods, query_node
 from milvus_tuning.observe.target import COORDINATORS, HELM_COMPONENT_LABEL, Target, TargetUnusable
 from milvus_tuning.observe.workload import (
@@ -46,6 +47,7 @@ def observe_helm_release(reader: KubeReader, namespace: str, name: str) -> Targe
     owned = owned_pods(pods, replica_sets, frozenset({deployment.metadata.uid}))
     nodes = tuple(query_node(pod) for pod in owned)
     rolling = rolling_out(deployment, replica_sets)
+    files = install_config.file_config(_files(reader, namespace, deployment))
     workload = Workload(
         kind=WorkloadKind.DEPLOYMENT,
         namespace=namespace,
@@ -59,12 +61,16 @@ def observe_helm_release(reader: KubeReader, namespace: str, name: str) -> Targe
     )
     return Target(
         workload=workload,
-        found=_found(reader, namespace, deployment),
+        found=_found(reader, namespace, deployment, files),
         query_nodes=nodes,
         proxy_pods=ready_pod_names(pods, HELM_COMPONENT_LABEL, frozenset({"proxy"})),
         coordinator_pods=ready_pod_names(pods, HELM_COMPONENT_LABEL, COORDINATORS),
         coordinators_started=started_at(pods, HELM_COMPONENT_LABEL, COORDINATORS),
         metrics_ports=tuple((pod.metadata.name, metrics_port(pod)) for pod in owned),
+        components=component_pods(pods, HELM_COMPONENT_LABEL),
+        addresses=addresses_of(pods, HELM_COMPONENT_LABEL),
+        install_config=install_config.as_text(files),
+        environment_config=install_config.environment_config(environment_of(pods, HELM_COMPONENT_LABEL)),
         freezes=(
             *_rollout_freezes(deployment, rolling=rolling),
             *coordinator_freezes(deployments, HELM_COMPONENT_LABEL),
@@ -121,9 +127,9 @@ def _rollout_freezes(deployment: Deployment, *, rolling: bool) -> tuple[Freeze, 
     return tuple(freezes)
 
 
-def _found(reader: KubeReader, namespace: str, deployment: Deployment) -> Found:
+def _found(reader: KubeReader, namespace: str, deployment: Deployment, files: install_config.Flat) -> Found:
     fullname = deployment.metadata.name.removesuffix(f"-{QUERY_NODE}")
-    config = install_config.flat_config(_files(reader, namespace, deployment), _environment(deployment))
+    config = install_config.with_environment(files, _environment(deployment))
     services = reader.services(namespace)
     return install_config.found_addresses(config, services, namespace=namespace, milvus_service=fullname)
 

@@ -1,8 +1,11 @@
-"""Where Milvus and its etcd are, read from the install's own configuration.
+"""The install's own configuration: its values, and where Milvus and its etcd are.
 
-Milvus merges default.yaml, then user.yaml, over its built-in milvus.yaml; environment variables beat the files. Only
-the few keys that lead to etcd are read: etcd.endpoints, etcd.rootPath, etcd.metaSubPath, etcd.ssl.enabled, and
-common.security.tlsMode for the scheme of the proxy.
+Milvus merges default.yaml, then user.yaml, over its built-in milvus.yaml; environment variables beat the files. What
+leads to etcd is read from it: etcd.endpoints, etcd.rootPath, etcd.metaSubPath, etcd.ssl.enabled, and
+common.security.tlsMode for the scheme of the proxy. The rest is handed on as text, without what may hold a secret.
+
+2.3 knows no variable with the prefix MILVUS_CONF_ (seen on 2.3.5: it changes nothing), later versions do; which of them
+acts is for the process itself to say (clients/configuration.py).
 
 Names in that file are meant for the pods of its namespace. `my-etcd` and `my-etcd-0.my-etcd-headless` are completed
 with it when their last part is a Service there; everything else is taken as it stands.
@@ -17,6 +20,8 @@ from typing import Any
 import yaml
 
 from milvus_tuning.catalogue import normalised
+from milvus_tuning.catalogue.reading import catalogue
+from milvus_tuning.clients.configuration import is_secret
 from milvus_tuning.clients.connect import DEFAULT_META_PATH, DEFAULT_ROOT_PATH, Found
 from milvus_tuning.clients.kube import Service
 from milvus_tuning.clients.milvus import DEFAULT_PORT
@@ -33,6 +38,16 @@ def flat_config(files: Iterable[str], environment: Mapping[str, str]) -> dict[st
 
     A file that is not a mapping counts as empty: Milvus itself would not start from it.
     """
+    return with_environment(file_config(files), environment)
+
+
+def with_environment(config: Flat, environment: Mapping[str, str]) -> dict[str, Any]:
+    """The values with those of the environment over them."""
+    return {**config, **_by_key(environment)}
+
+
+def file_config(files: Iterable[str]) -> dict[str, Any]:
+    """All values of the files by normalised key; later files win over earlier ones."""
     values: dict[str, Any] = {}
     for text in files:
         try:
@@ -41,7 +56,32 @@ def flat_config(files: Iterable[str], environment: Mapping[str, str]) -> dict[st
             continue
         if isinstance(tree, Mapping):
             values |= flattened(tree)
-    return values | {normalised(name).removeprefix(_ENVIRONMENT_PREFIX): text for name, text in environment.items()}
+    return values
+
+
+def environment_config(environment: Mapping[str, str]) -> dict[str, str]:
+    """The values of Milvus's own keys among environment variables, without those of secrets, by normalised key.
+
+    Milvus takes every variable for a key; what is none of its keys (PATH, a password of somebody else) is left out.
+    """
+    return {key: text for key, text in _by_key(environment).items() if key in catalogue().keys and not is_secret(key)}
+
+
+def as_text(config: Flat) -> dict[str, str]:
+    """The values as Milvus reads them, without those of secrets: true becomes "true", a list has commas."""
+    return {key: _text(value) for key, value in config.items() if not is_secret(key)}
+
+
+def _by_key(environment: Mapping[str, str]) -> dict[str, str]:
+    return {normalised(name).removeprefix(_ENVIRONMENT_PREFIX): text for name, text in environment.items()}
+
+
+def _text(value: object) -> str:
+    if isinstance(value, list):
+        return ",".join(_text(part) for part in value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "" if value is None else str(value)
 
 
 def flattened(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -1,4 +1,5 @@
-"""What one pass leaves to the next about a cluster: placement, shapes, and how busy each collection was.
+"""What one pass leaves to the next about a cluster: placement, shapes, what processes read, how busy each
+collection was.
 
 It belongs to one connection: with another address or other credentials another cluster may be behind the same name, and
 nothing is remembered of the former one.
@@ -11,6 +12,7 @@ from collections.abc import Hashable, Iterable, Mapping
 
 from milvus_tuning.clients.connect import MOST_TARGETS_KEPT
 from milvus_tuning.observe.placement_cache import PlacementCache
+from milvus_tuning.observe.read_back import ReadBackCache
 from milvus_tuning.observe.shapes import ShapeCache
 from milvus_tuning.snapshot import Collection
 
@@ -21,6 +23,7 @@ class ClusterMemory:
     def __init__(self) -> None:
         self.placement = PlacementCache()
         self.shapes = ShapeCache()
+        self.read_back = ReadBackCache()
         self._searches: Mapping[int, float] = {}
 
     @property

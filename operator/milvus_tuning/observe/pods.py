@@ -22,7 +22,7 @@ _STARTING = ("ContainerCreating", "PodInitializing")  # every pod passes through
 def owned_pods(pods: Sequence[Pod], replica_sets: Sequence[ReplicaSet], deployment_uids: frozenset[str]) -> list[Pod]:
     """The pods of all ReplicaSets of these Deployments that have not ended, in the order of their names."""
     sets = {found.metadata.uid for found in replica_sets if _owners(found) & deployment_uids}
-    owned = (pod for pod in pods if _owners(pod) & sets and pod.status.phase not in _GONE)
+    owned = (pod for pod in pods if _owners(pod) & sets and not has_ended(pod))
     return sorted(owned, key=lambda pod: pod.metadata.name)
 
 
@@ -51,6 +51,11 @@ def query_node(pod: Pod) -> QueryNode:
 def is_ready(pod: Pod) -> bool:
     """Whether Kubernetes calls the pod Ready."""
     return any(condition.type == "Ready" and condition.status == "True" for condition in pod.status.conditions or ())
+
+
+def has_ended(pod: Pod) -> bool:
+    """Whether the pod is over and only its record is left."""
+    return pod.status.phase in _GONE
 
 
 def is_terminating(pod: Pod) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from milvus_tuning.api import PrometheusConnection
 from milvus_tuning.clients.prometheus import PrometheusClient, PrometheusError, PrometheusFailure, Series
@@ -48,6 +48,8 @@ class Measurements:
     collections: Mapping[tuple[str | None, str], Sample] = field(default_factory=dict)
     node_searches: Mapping[tuple[str, int], Sample] = field(default_factory=dict)
     traffic_base: Sample = MISSING  # a 0 with the age and coverage that a number from all proxies has
+    link_bits_per_second: Sample = MISSING
+    network_share: Sample = MISSING
     window_seconds: int = 0
     freezes: tuple[Freeze, ...] = ()
     problems: tuple[Problem, ...] = ()
@@ -73,16 +75,20 @@ def selectors_of(connection: PrometheusConnection, target: Target) -> Selectors:
 
 
 def measure(
-    client: PrometheusClient, connection: PrometheusConnection, target: Target, executor: Executor
+    client: PrometheusClient,
+    connection: PrometheusConnection,
+    target: Target,
+    executor: Executor,
+    also: Sequence[Query] = (),
 ) -> Measurements:
-    """Ask all queries; never raises for what Prometheus does."""
+    """Ask all queries of a pass and those named besides; never raises for what Prometheus does."""
     selectors = selectors_of(connection, target)
     first, failures = ask(client, queries.FIRST, selectors, queries.LONGEST_WINDOW_SECONDS, executor)
     fatal = _fatal(failures)
     if fatal is not None:
         return Measurements(problems=(fatal,))
     window = queries.window_seconds(single(first, queries.SAMPLES))
-    second, more = ask(client, queries.SECOND, selectors, window, executor)
+    second, more = ask(client, (*queries.SECOND, *also), selectors, window, executor)
     fatal = _fatal(more)
     if fatal is not None:
         return Measurements(problems=(fatal,))
@@ -149,6 +155,8 @@ def _collect(
         collections=_collections(results, base),
         node_searches=_node_searches(results, pod_label, node_ages),
         traffic_base=base if queries.COLLECTION_SEARCHES.name in results else MISSING,
+        link_bits_per_second=_link(results),
+        network_share=_network_share(results, base),
         window_seconds=window,
         freezes=(*_quota_freezes(results), *activity_freezes(_counts(results))),
         problems=problems,
@@ -196,6 +204,19 @@ def _traffic(results: Results, query: Query, base: Sample) -> Sample:
     if value is None:
         return MISSING
     return Sample(value=value, age_seconds=base.age_seconds, coverage=base.coverage)
+
+
+def _link(results: Results) -> Sample:
+    """A speed is a property of the machine and no measurement: it counts as new while Prometheus has it, which is five
+    minutes from the last scrape."""
+    value = single(results, queries.LINK_SPEED)
+    return MISSING if value is None else Sample(value=value)
+
+
+def _network_share(results: Results, base: Sample) -> Sample:
+    """Between 0 and 1: with few searches the two means are of different ones, and the quotient may leave that range."""
+    found = _traffic(results, queries.NETWORK_SHARE, base)
+    return found if found.value is None else replace(found, value=min(max(found.value, 0.0), 1.0))
 
 
 def _collections(results: Results, base: Sample) -> dict[tuple[str | None, str], Sample]:

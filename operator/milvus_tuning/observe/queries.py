@@ -3,6 +3,7 @@
 One expression per number for the whole cluster, never one per pod. Placeholders:
 
     $nodes $proxies $coordinators   label matchers that pick the pods of this cluster, with the user's own matchers
+    $machines                       the user's own matchers, which may fit node_exporter's series or not
     $pod                            the label that holds the pod's name
     $window                         length of a rate or average, such as 30s
 
@@ -34,6 +35,8 @@ _SEARCH = 'query_type=~"search|hybrid_search"'
 _READS = 'function_name=~"Search|HybridSearch|Query"'
 # Outcomes that are no failure of the server: begun, finished well, repeated by the proxy, or the caller's mistake.
 _NO_FAILURE = 'status!~"total|success|retry|fail_input|rejected_user"'
+_LEADERS = f'{_SEARCH},scope="OnLeader"'  # a shard leader's time, that of the QueryNodes it asks within
+_DEVICES = 'device!~"lo|veth.*|cali.*|docker.*|cni.*|flannel.*|br.*|virbr.*"'
 _NODE_SERIES = "$pod, node_id, query_type, collection_id"
 _PROXY_SERIES = "$pod, node_id, db_name, collection_name"
 
@@ -59,6 +62,7 @@ class Query:
             nodes=selectors.nodes,
             proxies=selectors.proxies,
             coordinators=selectors.coordinators,
+            machines=selectors.machines,
             pod=selectors.pod_label,
             window=f"{window_seconds}s",
         )
@@ -72,6 +76,7 @@ class Selectors:
     proxies: str
     coordinators: str
     pod_label: str
+    machines: str = ""
 
 
 def _above_usual(count: str) -> str:
@@ -251,6 +256,30 @@ IMPORTS = Query(
     source="milvus_datacoord_import_jobs, from 2.4",
 )
 
+LINK_SPEED = Query(
+    name="link_speed",
+    template="8 * (min(max by (instance) "
+    f"(node_network_speed_bytes{{{_DEVICES},$machines}} > 0 and node_network_up{{{_DEVICES},$machines}} == 1))"
+    " or min(max by (instance) "
+    f"(node_network_speed_bytes{{{_DEVICES}}} > 0 and node_network_up{{{_DEVICES}}} == 1)))",
+    meaning="speed of the fastest physical link that is up, on the slowest machine; -1 and 0 mean unknown and are left "
+    "out. node_exporter tells machines and not pods, so all machines with the user's own matchers are taken, and where "
+    "these exclude every machine, all that this Prometheus knows",
+    unit="bit/s",
+    source="node_exporter, collector netclass",
+)
+NETWORK_SHARE = Query(
+    name="network_share",
+    template=f"1 - sum(rate(milvus_querynode_sq_req_latency_sum{{$nodes,{_LEADERS}}}[$window]))"
+    f" / sum(rate(milvus_querynode_sq_req_latency_count{{$nodes,{_LEADERS}}}[$window]))"
+    f" / (sum(rate(milvus_proxy_sq_latency_sum{{$proxies,{_SEARCH}}}[$window]))"
+    f" / sum(rate(milvus_proxy_sq_latency_count{{$proxies,{_SEARCH}}}[$window])))",
+    meaning="share of a search's latency that is not spent at its shard leaders: 1 - mean there / mean at the proxies; "
+    "the proxies' own work is in it, so it is the most that the network can be",
+    unit="1",
+    source="milvus_querynode_sq_req_latency and milvus_proxy_sq_latency, all versions",
+)
+
 FIRST = (NODE_AGE, PROXY_AGE, SAMPLES, NODE_ID)  # independent of the window
 SECOND = (
     RESIDENT_MEMORY,
@@ -271,7 +300,8 @@ SECOND = (
 )
 EFFECT_FIRST = (NODE_AGE, PROXY_AGE, SAMPLES)
 EFFECT = (CPU, QUEUE_LATENCY, SEARCHES, FAILED, P99, MEAN_LATENCY, LATENCY_BUCKETS)  # over the verification window
-QUERIES = (*FIRST, *SECOND, LATENCY_BUCKETS)
+NETWORK = (LINK_SPEED, NETWORK_SHARE)  # only where the policy declares the network
+QUERIES = (*FIRST, *SECOND, LATENCY_BUCKETS, *NETWORK)
 
 
 def selectors(
@@ -284,14 +314,20 @@ def selectors(
     coordinators: Iterable[str],
 ) -> Selectors:
     """The matchers of one cluster: exactly these pods, in this namespace, with the user's own labels."""
-    fixed = [f"{labels.namespace}={_quoted(namespace)}"]
-    fixed += [f"{name}={_quoted(value)}" for name, value in sorted(matchers.items())]
+    own = [f"{name}={_quoted(value)}" for name, value in sorted(matchers.items())]
+    fixed = [f"{labels.namespace}={_quoted(namespace)}", *own]
 
     def of(pods: Iterable[str]) -> str:
         pattern = "|".join(re.escape(pod) for pod in sorted(pods)) or MATCHES_NOTHING
         return ",".join([*fixed, f"{labels.pod}=~{_quoted(pattern)}", f'{labels.pod}!=""'])
 
-    return Selectors(nodes=of(nodes), proxies=of(proxies), coordinators=of(coordinators), pod_label=labels.pod)
+    return Selectors(
+        nodes=of(nodes),
+        proxies=of(proxies),
+        coordinators=of(coordinators),
+        pod_label=labels.pod,
+        machines=",".join(own),
+    )
 
 
 def window_seconds(samples: float | None) -> int:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from milvus_tuning.clients.connect import Found
-from milvus_tuning.snapshot import Freeze, Problem, QueryNode, Workload
+from milvus_tuning.snapshot import ComponentPod, Freeze, Problem, QueryNode, Workload
 
 HELM_COMPONENT_LABEL = "component"  # plain, in the Milvus Helm chart
 OPERATOR_COMPONENT_LABEL = "app.kubernetes.io/component"  # in what milvus-operator makes
@@ -18,7 +19,8 @@ class Target:
     """The target as Kubernetes knows it. query_nodes have no measurements yet and no Milvus node id.
 
     proxy_pods and coordinator_pods are names of ready pods, whose series are asked for. coordinators_started is since
-    when the containers of each coordinator pod run, the latest of them.
+    when the containers of each coordinator pod run, the latest of them. install_config and environment_config are by
+    normalised key, without secrets.
     """
 
     workload: Workload
@@ -28,6 +30,10 @@ class Target:
     coordinator_pods: tuple[str, ...] = ()
     coordinators_started: tuple[tuple[str, datetime], ...] = ()
     metrics_ports: tuple[tuple[str, int], ...] = ()  # (QueryNode pod, port of its /metrics)
+    components: tuple[ComponentPod, ...] = ()
+    addresses: tuple[tuple[str, str], ...] = ()  # (pod of any component, its IP)
+    install_config: Mapping[str, str] = field(default_factory=dict)
+    environment_config: Mapping[str, str] = field(default_factory=dict)
     freezes: tuple[Freeze, ...] = ()
     problems: tuple[Problem, ...] = ()
 

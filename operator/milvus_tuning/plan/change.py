@@ -123,6 +123,8 @@ class Change:
     prediction: Prediction
     proposed_at: datetime
     expires_at: datetime
+    declared: str | None = field(default=None, compare=False)
+    """JSON of what the policy declared of Milvus's configuration: a record for people, no part of what is done."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -38,6 +38,7 @@ from milvus_tuning.status.heat import (
     without_heat,
 )
 from milvus_tuning.status.plans import history_entry
+from milvus_tuning.status.profile import profile_status, without_measured
 from milvus_tuning.status.records import format_time, operation_from_status, parse_time
 
 HISTORY_LENGTH = 20
@@ -76,6 +77,7 @@ def build_status(previous: MilvusTuningStatus, facts: Facts, *, generation: int,
         ping_pong=moving_status(facts.moving) or None,
         decision=_decision(facts.decision, now),
         config=config_status(previous.config or [], facts.settings, now) or None,
+        profile=profile_status(facts.profile, facts.snapshot.traffic) if facts.profile else None,
         last_plan=_last_plan(facts.plan) or previous.last_plan,
         history=history or None,
         benefit=facts.benefit or previous.benefit,
@@ -314,7 +316,7 @@ def _input(value: float | str | None) -> str | None:
 
 def _without_times(status: MilvusTuningStatus) -> MilvusTuningStatus:
     decision, observed = status.decision, status.observed
-    return status.model_copy(
+    return without_measured(status).model_copy(
         update={
             "decision": _without_numbers(decision) if decision else None,
             "benefit": None,

@@ -13,6 +13,7 @@ from milvus_tuning.plan import Decision, Operation, Plan, Reason, SettingState, 
 from milvus_tuning.plan.moves import PlacementMoves, moves_in_words
 from milvus_tuning.snapshot import Problem, ProblemKind, Snapshot
 from milvus_tuning.status.heat import Heat, Moves
+from milvus_tuning.status.profile import Profile
 
 WATCHED_SECONDS = 600.0  # before that, a placement that does not move may only have been looked at too briefly
 DEFAULT_IMBALANCE_PERCENT = 20  # the seed's goal, and CockroachDB's margin is 15
@@ -61,6 +62,7 @@ class Facts:
     read_only: bool = False
     heat: Heat | None = None  # a decide.heat.HeatMap, where heat is measured
     moving: Sequence[Moves] = ()  # decide.ping_pong.CollectionMoves, where Milvus moves segments to and fro
+    profile: Profile | None = None  # a decide.config.profile.ProfileView, where one is pinned
     placement: PlacementMoves | None = None  # all that moves, and how long it is watched; None: it is not watched
 
 

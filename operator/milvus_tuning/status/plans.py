@@ -83,6 +83,7 @@ def change_to_api(change: Change) -> PlanChange:
             level=MaxRisk(change.risk.value),
             reasons=[reason[:TEXT_LENGTH] for reason in change.risk_reasons[:RISK_REASONS]],
         ),
+        declared=change.declared,
         proposed_at=format_time(change.proposed_at),
         expires_at=format_time(change.expires_at),
     )
@@ -106,6 +107,7 @@ def change_from_api(stored: PlanChange) -> Change:
         prediction=Prediction(**stored.predicted.model_dump()),
         proposed_at=parse_time(stored.proposed_at),
         expires_at=parse_time(stored.expires_at),
+        declared=stored.declared,
     )
 
 

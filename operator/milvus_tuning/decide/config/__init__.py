@@ -1,1 +1,7 @@
-"""Declared settings: what they ask for, how each stands in the running cluster, and the steps that are missing."""
+"""Declared settings, from what a user declares to values, to how each stands, to the steps that are missing.
+
+`declared` says what each intent is to be now, `compression` and `cache` hold the two that are reckoned from what was
+measured, `intents` is what they share. `overrides` checks real keys by the catalogue. `judge` says how a wish stands by
+the `evidence` of running processes; `restarts` and `dropped` make steps of what is read at start, and of what is handed
+back. `keys` are the steps themselves.
+"""
