@@ -146,13 +146,18 @@ def keys_of(steps: tuple[Step, ...]) -> list[str]:
     return [str(step.action["key"]) for step in steps if step.kind is not StepKind.RESTART_COMPONENT]
 
 
+def is_held_up(status: SettingStatus) -> bool:
+    """Whether the message says why the plan with the restart cannot be made now, after what it would do."""
+    return status.message.partition(" and restarts ")[2].count("; ") > 0
+
+
 @given(specs, snapshots)
 def test_judging_again_on_the_result_asks_for_nothing(spec: MilvusTuningSpec, snapshot: Snapshot) -> None:
     end = in_the_end(spec, snapshot)
     assert setting_steps(spec, end, NOW, UID)[0] == ()
-    waiting = {SettingState.APPLYING, SettingState.PENDING_RESTART}
-    too_many = "too few to restart 5 components"
-    assert [one for one in statuses_of(spec, end) if one.state in waiting and too_many not in one.message] == []
+    for status in statuses_of(spec, end):
+        assert status.state is not SettingState.APPLYING
+        assert status.state is not SettingState.PENDING_RESTART or is_held_up(status)
 
 
 @given(specs, snapshots)
