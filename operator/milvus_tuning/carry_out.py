@@ -103,6 +103,7 @@ class PlanRunner:
             timeout_seconds=self._settings.request_timeout_seconds,
             milvus=milvus if isinstance(milvus, MilvusClient) else None,
             query_nodes=turn.snapshot.query_nodes,
+            clock=self._clock,
         )
 
     def _make(self, carried: Carried, call: Call) -> tuple[Carried, bool]:

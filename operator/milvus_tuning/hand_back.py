@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from milvus_tuning import apply, status
 from milvus_tuning.api import MilvusTuningSpec, MilvusTuningStatus
+from milvus_tuning.decide.config.dropped import acting_at_restart
 from milvus_tuning.errors import ObserveError
 from milvus_tuning.plan import StepKind, StepState
 from milvus_tuning.plan_store import StoredPlan
@@ -99,7 +100,8 @@ def _hand_back_keys(snapshot: Snapshot, context: apply.ApplyContext) -> list[str
         if context.etcd is not None and not snapshot.settings_readable:
             raise ObserveError("etcd could not be read: whether there are keys to hand back is not known")
         return []
-    return [apply.release_hand_back(context)]
+    later = acting_at_restart(snapshot.owned_keys[context.policy_uid], snapshot)
+    return [apply.release_hand_back(context), *([] if later is None else [later])]
 
 
 def deleted_at(stored: StoredTuning) -> datetime:

@@ -20,6 +20,7 @@ from milvus_tuning.api import MilvusTuningSpec, Mode
 from milvus_tuning.carry_out import PlanRunner
 from milvus_tuning.clients.admission import AdmissionProbe
 from milvus_tuning.decide import decide
+from milvus_tuning.decide.config.keys import PLACEMENT_KEY
 from milvus_tuning.decide.config.profile import profile_view
 from milvus_tuning.decide.hold_off import without_turned_down
 from milvus_tuning.decide.lifecycle import Sight, abandoned, steps_ended
@@ -31,7 +32,7 @@ from milvus_tuning.decide.placement_owner import operator_places
 from milvus_tuning.decide.proposal import intent_digest, propose
 from milvus_tuning.decide.retention import surplus
 from milvus_tuning.decide.rollbacks import recent_rollbacks
-from milvus_tuning.decide.settings import PLACEMENT_KEY, setting_steps
+from milvus_tuning.decide.settings import setting_steps
 from milvus_tuning.errors import ApplyError, ObserveError
 from milvus_tuning.hand_back import (
     WAY_OUT,
@@ -299,6 +300,7 @@ class Reconciler:
             read_only=self._settings.read_only,
             rollbacks=recent_rollbacks(plans.history(turn.stored.status), intent_digest(turn.spec), now),
             damping=bool(memory.insight and memory.insight.damping),
+            at_work=plans.current.plan.change.steps if plans.at_work and plans.current else (),
         )
         return statuses
 

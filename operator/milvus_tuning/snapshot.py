@@ -272,10 +272,15 @@ class EtcdSetting:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OwnedKey:
-    """A configuration key that a policy of ours wrote: what it was before (None: absent), and what was written."""
+    """A configuration key that a policy of ours wrote: what it was before (None: absent), and what was written.
+
+    written_at is the moment before the write; None where the record does not say. A process that started later than
+    that has read what was written.
+    """
 
     previous: str | None
     written: str | None
+    written_at: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 
 from kubernetes.client import ApiClient
 
@@ -26,6 +27,7 @@ def a_context(
     name: str = "querynode",
     policy_uid: str = "policy-1",
     require_lease: Callable[[], None] = allowed,
+    clock: Callable[[], datetime] | None = None,
 ) -> ApplyContext:
     """A context that may write."""
     return ApplyContext(
@@ -37,6 +39,7 @@ def a_context(
         policy_uid=policy_uid,
         require_lease=require_lease,
         timeout_seconds=10,
+        clock=clock,
     )
 
 

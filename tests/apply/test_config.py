@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from datetime import UTC, datetime
 
 import pytest
 
@@ -19,6 +20,7 @@ pytest_plugins = ("tests.apply.servers",)
 pytestmark = pytest.mark.integration
 KEY = "querycoord.autobalanceinterval"
 PLACEMENT = "querycoord.autobalance"
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -61,6 +63,16 @@ def test_undo_restores_what_was_there_and_leaves_no_record(context: ApplyContext
     perform(step, undo=False, context=context)
     perform(step, undo=True, context=context)
     assert stored(context) == ({} if before is None else {f"config/{KEY}": before})
+
+
+def test_the_record_tells_when_the_key_was_written(etcd: EtcdClient, root_path: str) -> None:
+    context = a_context(etcd=etcd, root_path=root_path, clock=lambda: NOON)
+    perform(a_config(KEY, None, "60000"), undo=False, context=context)
+    perform(a_placement(), undo=False, context=context)
+    assert apply.read_hand_back(context) == {
+        KEY: OwnedKey(previous=None, written="60000", written_at=NOON),
+        PLACEMENT: OwnedKey(previous=None, written="false", written_at=NOON),
+    }
 
 
 def test_doing_it_twice_is_doing_it_once(context: ApplyContext) -> None:

@@ -1,5 +1,6 @@
 """On whose word a plan runs."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,6 +10,7 @@ from milvus_tuning.api import MilvusTuningSpec, Mode
 from milvus_tuning.decide.approval import automatic_obstacle, granted, nodes_added
 from milvus_tuning.plan import Ballot, Change, Plan, Prediction, Reason, Risk, Step, StepKind, Vote
 from tests.builders import NOON, a_spec
+from tests.decide.steps import a_key
 
 
 def a_resize(before: int = 2, after: int = 3) -> Step:
@@ -161,6 +163,14 @@ HIGH = {"risk": Risk.HIGH, "risk_reasons": ("a QueryNode less", "it holds a shar
             "2026-01-06T02:00+00:00 (UTC)",
             id="every bound is named",
         ),
+        pytest.param(
+            {"steps": (replace(a_key(), action={**a_key().action, "evidence": "inferred"}),), "risk": Risk.LOW},
+            a_policy(max_risk="High"),
+            {},
+            "what querycoord.autobalanceinterval does is inferred, not read or run: a person must approve",
+            id="a key by inference, whatever risk is allowed",
+        ),
+        pytest.param({"steps": (a_key(),), "risk": Risk.LOW}, a_policy(), {}, None, id="a key that was read or run"),
     ],
 )
 def test_a_plan_beyond_a_bound_waits_for_a_person(

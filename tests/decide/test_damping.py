@@ -28,7 +28,8 @@ from milvus_tuning.plan import (
 )
 from milvus_tuning.snapshot import EtcdSetting, OwnedKey, Snapshot
 from tests.builders import NOON, a_change, a_workload, some_nodes
-from tests.decide.test_settings_properties import UID, VERSIONS, after, an_entry
+from tests.decide.running import running
+from tests.decide.test_settings_properties import UID, VERSIONS, an_entry, changes, in_the_end, keys_of
 
 INTERVAL = "querycoord.autobalanceinterval"
 OVERSHOOT = "querycoord.reverseunbalancetolerationfactor"
@@ -55,7 +56,7 @@ def a_snapshot(
     owned: Mapping[str, OwnedKey] | None = None,
     readable: bool = True,
 ) -> Snapshot:
-    return Snapshot(
+    snapshot = Snapshot(
         taken_at=NOON,
         milvus_version=version,
         settings={normalised(key): an_entry(key, value) for key, value in (settings or {}).items()},
@@ -63,6 +64,7 @@ def a_snapshot(
         etcd_root_path="by-dev",
         owned_keys={UID: owned} if owned else {},
     )
+    return running(snapshot)
 
 
 def judged(
@@ -287,19 +289,22 @@ snapshots = st.builds(
 def test_once_written_it_is_at_rest_whether_or_not_the_moves_go_on(
     spec: MilvusTuningSpec, snapshot: Snapshot, still_seen: bool
 ) -> None:
-    steps, _ = setting_steps(spec, snapshot, NOON, UID, damping=True)
-    again, statuses = setting_steps(spec, after(steps, snapshot), NOON, UID, damping=still_seen)
+    end = in_the_end(spec, snapshot, damping=True)
+    again, statuses = setting_steps(spec, end, NOON, UID, damping=still_seen)
     assert again == ()
     assert all(status.state is not SettingState.APPLYING for status in statuses)
 
 
+def balancing_of(spec: MilvusTuningSpec) -> dict[str, object]:
+    """What else is declared of balancing."""
+    return spec.load_balancing.model_dump(exclude={"ping_pong"}, by_alias=True) if spec.load_balancing else {}
+
+
 @given(specs, snapshots)
 def test_letting_go_of_it_leaves_everything_as_it_was(spec: MilvusTuningSpec, snapshot: Snapshot) -> None:
-    steps, _ = setting_steps(spec, snapshot, NOON, UID, damping=True)
-    held = after(steps, snapshot)
+    held = in_the_end(spec, snapshot, damping=True)
     nothing = spec.model_copy(update={"load_balancing": None})
-    back, _ = setting_steps(nothing, held, NOON, UID, damping=True)
-    found = after(back, held).settings
+    found = in_the_end(nothing, held, damping=True).settings
     assert {key: entry.value for key, entry in found.items()} == {
         key: entry.value for key, entry in snapshot.settings.items()
     }
@@ -309,19 +314,13 @@ def test_letting_go_of_it_leaves_everything_as_it_was(spec: MilvusTuningSpec, sn
 def test_no_key_is_written_twice_and_none_without_its_lever(
     spec: MilvusTuningSpec, snapshot: Snapshot, seen: bool
 ) -> None:
-    steps, _ = setting_steps(spec, snapshot, NOON, UID, damping=seen)
-    plain, _ = setting_steps(
-        spec.model_copy(update={"load_balancing": spec.load_balancing.model_copy(update={"ping_pong": None})})
-        if spec.load_balancing
-        else spec,
-        snapshot,
-        NOON,
-        UID,
-    )
-    keys = [step.action["key"] for step in steps]
+    made = changes(spec, snapshot, damping=seen)
+    without = spec.model_copy(update={"load_balancing": LoadBalancing.model_validate(balancing_of(spec))})
+    keys = [key for steps in made for key in keys_of(steps)]
     assert len(keys) == len(set(keys))
-    assert [step for step in plain if step not in steps] == []
+    plain = {key for steps in changes(without, snapshot) for key in keys_of(steps)}
+    assert plain <= set(keys)
     version = parse_version(snapshot.milvus_version)
     assert version is not None
     levers = [lever.key.lower() for lever in damping_levers(version) if isinstance(lever, Lever)]
-    assert {step.action["key"] for step in steps if step not in plain} <= set(levers if seen else [])
+    assert set(keys) - plain <= set(levers if seen else [])

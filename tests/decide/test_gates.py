@@ -171,7 +171,8 @@ def test_a_target_alone_changes_nothing() -> None:
 
     assert decide_overloaded(spec=spec) == Decision(
         reason=Reason.NOT_MANAGED,
-        message="none of queryNodes, loadBalancing, inMemoryReplicas and consistency is declared: there is nothing "
+        message="none of queryNodes, loadBalancing, inMemoryReplicas, network, storage, consistency and "
+        "configOverrides is declared: there is nothing "
         "that this object would change",
     )
 

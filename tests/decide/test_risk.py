@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -25,6 +26,7 @@ from tests.decide.steps import (
 )
 
 GRACEFUL = a_key("common.gracefultime", before=None, after="0")
+INFERRED = replace(INTERVAL, action={**INTERVAL.action, "evidence": "inferred"})
 SETS_OF_STEPS = st.lists(
     st.sampled_from([a_scale(2, 3), *a_scale_in(), INTERVAL, TAKE, HAND_BACK, GRACEFUL]), max_size=5
 )
@@ -93,6 +95,14 @@ SETS_OF_STEPS = st.lists(
             Risk.LOW,
             ("default.products stays Session: only the record",),
             id="a level of others that stays",
+        ),
+        pytest.param((INFERRED,), Risk.MEDIUM, ("effect or range is inferred",), id="a key by inference"),
+        pytest.param((INTERVAL, INFERRED), Risk.MEDIUM, ("is set; its effect",), id="inference beside a live key"),
+        pytest.param(
+            (replace(GRACEFUL, action={**GRACEFUL.action, "evidence": "inferred"}),),
+            Risk.HIGH,
+            ("how old the data of a search may be; its effect or range is inferred",),
+            id="consistency by inference",
         ),
         pytest.param((INTERVAL, GRACEFUL), Risk.HIGH, ("consistency",), id="a live key beside consistency"),
     ],

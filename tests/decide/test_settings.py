@@ -9,10 +9,12 @@ import pytest
 
 from milvus_tuning.api import LoadBalancing, MilvusTuningSpec, Mode, PlacementOwner, TargetKind, TargetReference
 from milvus_tuning.catalogue import normalised
+from milvus_tuning.decide.config.keys import hand_back_steps
 from milvus_tuning.decide.guard import load_guard_objection
-from milvus_tuning.decide.settings import hand_back_steps, setting_steps
+from milvus_tuning.decide.settings import setting_steps
 from milvus_tuning.plan import SettingState, SettingStatus, Step, StepKind
 from milvus_tuning.snapshot import EtcdSetting, OwnedKey, QueryNode, Sample, Snapshot
+from tests.decide.running import running
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 UID = "policy-1"
@@ -56,7 +58,7 @@ def a_snapshot(
     root_path: str | None = "by-dev",
     nodes: tuple[QueryNode, ...] = (),
 ) -> Snapshot:
-    return Snapshot(
+    snapshot = Snapshot(
         taken_at=NOW,
         milvus_version=version,
         query_nodes=nodes,
@@ -65,6 +67,7 @@ def a_snapshot(
         etcd_root_path=root_path,
         owned_keys={UID: owned} if owned else {},
     )
+    return running(snapshot)
 
 
 def judged(spec: MilvusTuningSpec, snapshot: Snapshot) -> tuple[tuple[Step, ...], SettingStatus]:
@@ -93,7 +96,7 @@ def test_a_live_key_that_differs_is_set_and_its_old_value_is_the_undo() -> None:
 def test_a_key_that_was_absent_is_removed_again_by_the_undo() -> None:
     steps, status = judged(a_spec(balanceIntervalSeconds=60), a_snapshot())
     assert steps[0].undo == {"key": INTERVAL, "value": None}
-    assert (status.effective, status.source) == (None, "file or default")
+    assert (status.effective, status.source) == (None, "default")
 
 
 def test_effective_needs_the_value_read_back_and_shows_the_evidence() -> None:
@@ -106,7 +109,6 @@ def test_effective_needs_the_value_read_back_and_shows_the_evidence() -> None:
 @pytest.mark.parametrize(
     ("snapshot", "state", "words"),
     [
-        pytest.param(a_snapshot(version="2.3.5"), SettingState.PENDING_RESTART, "restart", id="restart-only lever"),
         pytest.param(a_snapshot(version="2.5.1"), SettingState.UNSUPPORTED, "2.5.3", id="no lever in this version"),
         pytest.param(a_snapshot(version=None), SettingState.NOT_APPLIED, "version", id="version not known"),
         pytest.param(a_snapshot(version="master-1"), SettingState.NOT_APPLIED, "version", id="version not readable"),

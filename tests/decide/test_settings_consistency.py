@@ -9,7 +9,8 @@ import pytest
 
 from milvus_tuning.api import MilvusTuningSpec
 from milvus_tuning.decide import decide
-from milvus_tuning.decide.settings import hand_back_steps, setting_steps
+from milvus_tuning.decide.config.keys import hand_back_steps
+from milvus_tuning.decide.settings import setting_steps
 from milvus_tuning.plan import History, Reason, SettingState, SettingStatus, Step, StepKind
 from milvus_tuning.snapshot import EtcdSetting, OwnedKey, Snapshot, Workload, WorkloadKind
 from tests.builders import NOON, a_spec

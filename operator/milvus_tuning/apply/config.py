@@ -129,8 +129,9 @@ def words(value: str | None) -> str:
 
 def _write(context: ApplyContext, stored: StoredKey, key: str, target: str | None) -> str:
     previous = stored.record.previous if stored.record is not None and stored.ours else stored.value
-    record = HandBack(key=stored_spelling(key), previous=previous, written=target)
     context.require_lease()
+    written_at = context.clock() if context.clock is not None else None
+    record = HandBack(key=stored_spelling(key), previous=previous, written=target, written_at=written_at)
     stored.change([_setting(stored, target), Put(key=stored.record_path, value=record.text())])
     return f"{stored.path} set from {words(stored.value)} to {words(target)}"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 
 import urllib3
 from kubernetes.client import ApiClient, ApiException
@@ -27,7 +28,8 @@ class ApplyContext:
 
     require_lease raises LeaseLost (an ApplyError) when we may not write; it is called right before each write. etcd and
     root_path are None where they were not found, or the root path was not proven by Milvus's own session keys. milvus
-    is None where it cannot be reached; query_nodes are those of the pass, for the ids of today.
+    is None where it cannot be reached; query_nodes are those of the pass, for the ids of today. clock tells when a key
+    is written, for the record beside it; without one the record does not say.
     """
 
     api_client: ApiClient
@@ -40,6 +42,7 @@ class ApplyContext:
     timeout_seconds: float
     milvus: MilvusClient | None = None
     query_nodes: tuple[QueryNode, ...] = ()
+    clock: Callable[[], datetime] | None = None
 
 
 class PreconditionChanged(ApplyError):

@@ -47,7 +47,9 @@ def _take(context: ApplyContext, stored: StoredKey, parameters: Parameters) -> s
     if stored.entry is not None and stored.value == value and stored.etcd.lease_keepalive(stored.entry.lease_id):
         return f"{stored.path} is {words(value)} under our lease already"
     lease_id = stored.etcd.lease_grant(lease_seconds)
-    record = HandBack(key=stored_spelling(text_of(parameters, "key")), previous=None, written=value)
+    written_at = context.clock() if context.clock is not None else None
+    key = stored_spelling(text_of(parameters, "key"))
+    record = HandBack(key=key, previous=None, written=value, written_at=written_at)
     try:
         stored.change(
             [

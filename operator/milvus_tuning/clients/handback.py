@@ -5,9 +5,11 @@ the other, not even after a crash of ours:
 
     <rootPath>/config/querycoord.autobalance                                the key that Milvus reads
     <rootPath>/milvustuning/<policy uid>/handback/querycoordautobalance     {"key": ..., "value": before us or null,
-                                                                             "written": what we wrote}
+                                                                             "written": what we wrote,
+                                                                             "writtenAt": when, ISO 8601}
 
-`written` tells whether the value that is there now is still ours, and so may be taken back. A record that hangs on a
+`written` tells whether the value that is there now is still ours, and so may be taken back; `writtenAt`,
+which older records do not have, which processes have read it at their start. A record that hangs on a
 lease goes together with its key when we are gone for good.
 """
 
@@ -16,6 +18,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 from milvus_tuning.catalogue import normalised, stored_spelling
 from milvus_tuning.clients.etcd import EtcdClient, EtcdEntry, EtcdError, EtcdFailure
@@ -34,15 +37,17 @@ class HandBack:
     previous: str | None
     written: str | None
     lease_id: int = 0
+    written_at: datetime | None = None
 
     @property
     def owned(self) -> OwnedKey:
         """The record as facts for a decision."""
-        return OwnedKey(previous=self.previous, written=self.written)
+        return OwnedKey(previous=self.previous, written=self.written, written_at=self.written_at)
 
     def text(self) -> str:
         """The record as stored."""
-        return json.dumps({"key": self.key, "value": self.previous, "written": self.written})
+        record = {"key": self.key, "value": self.previous, "written": self.written}
+        return json.dumps(record | ({"writtenAt": self.written_at.isoformat()} if self.written_at else {}))
 
 
 def record_prefix(root_path: str, policy_uid: str) -> str:
@@ -60,10 +65,17 @@ def parse_record(entry: EtcdEntry) -> HandBack:
     try:
         raw = json.loads(entry.value)
         key, previous, written = raw["key"], raw["value"], raw["written"]
+        written_at = datetime.fromisoformat(raw["writtenAt"]) if "writtenAt" in raw else None
     except (ValueError, TypeError, KeyError) as error:
         text = f"{entry.key} in etcd is no hand-back record of ours: {entry.value[:200]!r}"
         raise EtcdError(text, EtcdFailure.REFUSED, sent=True) from error
-    return HandBack(key=stored_spelling(str(key)), previous=previous, written=written, lease_id=entry.lease_id)
+    return HandBack(
+        key=stored_spelling(str(key)),
+        previous=previous,
+        written=written,
+        lease_id=entry.lease_id,
+        written_at=written_at,
+    )
 
 
 def read_records(client: EtcdClient, root_path: str, policy_uid: str) -> tuple[HandBack, ...]:

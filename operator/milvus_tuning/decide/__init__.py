@@ -93,14 +93,17 @@ def _settings(
     placement = any(step.kind in _PLACEMENT for step in steps)
     return Decision(
         reason=Reason.PLACEMENT_CHANGED if placement else Reason.SETTING_CHANGED,
-        message="; ".join(_setting_in_words(step) for step in steps) + why,
+        message="; ".join(words for step in steps if (words := _setting_in_words(step))) + why,
         steps=steps,
-        inputs={"settingsToChange": len(steps)},
+        inputs={"settingsToChange": sum(step.kind is not StepKind.RESTART_COMPONENT for step in steps)},
         desired_count=snapshot.workload.desired_count if snapshot.workload else None,
     )
 
 
 def _setting_in_words(step: Step) -> str:
+    """A step in a few words; none for the half of a restart that is for the way back alone."""
+    if step.kind is StepKind.RESTART_COMPONENT:
+        return f"restart of {step.action.get('component')}" if step.action.get("when") == "Forward" else ""
     before, after = step.precondition.get("value"), step.action.get("value")
     shown = ["absent" if value is None else str(value) for value in (before, after)]
     if step.kind is StepKind.SET_COLLECTION_PROPERTY:
@@ -133,8 +136,8 @@ def _not_managed(spec: MilvusTuningSpec) -> Decision:
         )
     return Decision(
         reason=Reason.NOT_MANAGED,
-        message="none of queryNodes, loadBalancing, inMemoryReplicas and consistency is declared: there is nothing "
-        "that this object would change",
+        message="none of queryNodes, loadBalancing, inMemoryReplicas, network, storage, consistency and "
+        "configOverrides is declared: there is nothing that this object would change",
     )
 
 

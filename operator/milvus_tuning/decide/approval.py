@@ -2,7 +2,8 @@
 
     spec.approval of the plan        Approved runs it; Rejected and Cancelled beat everything else
     approvedPlans of the policy      names the plan: the road for Git
-    mode Auto                        the plan is within every bound of spec.approval.automatic, and the windows are open
+    mode Auto                        the plan is within every bound of spec.approval.automatic, the windows are open,
+                                     and nothing in it rests on inference alone
 
 Mode Auto rests on the admission policy that guards who may approve: where it is not in force, anybody who may edit the
 policy could approve by it, so mode Auto is off there.
@@ -14,6 +15,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from milvus_tuning.api import AutomaticApproval, MilvusTuningSpec, Mode
+from milvus_tuning.decide.config.keys import is_inferred
 from milvus_tuning.decide.maintenance import actions_of, window_obstacle
 from milvus_tuning.decide.words import listed
 from milvus_tuning.plan import Change, Plan, Risk, StepKind, Vote
@@ -49,7 +51,7 @@ def automatic_obstacle(
             "with the chart on Kubernetes 1.30 or newer, or approve the plan"
         )
     bounds = _bounds(spec)
-    beyond = [*_beyond(change, bounds)]
+    beyond = [*_inferred(change), *_beyond(change, bounds)]
     if started_within_hour >= bounds.max_actions_per_hour:
         beyond.append(
             f"{started_within_hour} plans were begun within the hour, maxActionsPerHour is "
@@ -71,6 +73,12 @@ def nodes_added(change: Change) -> int:
 
 def _bounds(spec: MilvusTuningSpec) -> AutomaticApproval:
     return spec.approval.automatic if spec.approval is not None else AutomaticApproval()
+
+
+def _inferred(change: Change) -> Iterator[str]:
+    keys = [str(step.action.get("key")) for step in change.steps if is_inferred(step)]
+    if keys:
+        yield f"what {listed(keys)} does is inferred, not read or run: a person must approve"
 
 
 def _beyond(change: Change, bounds: AutomaticApproval) -> Iterator[str]:

@@ -7,8 +7,8 @@ later. What no window names is bound to no time; what a window names waits until
 
 Asked that way overlapping openings and windows longer than a day need no case of their own. Clock changes are those of
 Debian's cron: a time that the spring change skips opens at the end of the gap, a time that the autumn change repeats
-opens the first time only (a schedule with * in minute or hour goes on counting through both). Where clocks change by half
-an hour (Lord Howe) the library passes over openings in that half hour.
+opens the first time only (a schedule with * in minute or hour goes on counting through both). Where clocks change by
+half an hour (Lord Howe) the library passes over openings in that half hour.
 
 Example: "0 2 * * *" in Europe/Berlin for 180 minutes opens at 01:00Z in winter and 00:00Z in summer. On the last Sunday
 of March 02:00 does not exist: it opens at 03:00+02:00 (01:00Z) and closes at 04:00Z, three hours later as always.

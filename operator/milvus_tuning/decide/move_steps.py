@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
-from milvus_tuning.decide.settings import PLACEMENT_KEY, PLACEMENT_LEASE_SECONDS, take_placement
+from milvus_tuning.decide.config.keys import PLACEMENT_KEY, PLACEMENT_LEASE_SECONDS, take_placement
 from milvus_tuning.plan import Parameters, Step, StepKind
 from milvus_tuning.snapshot import Collection, QueryNode, Snapshot
 

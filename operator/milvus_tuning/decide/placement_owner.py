@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from milvus_tuning.api import MilvusTuningSpec, Mode, PlacementOwner
 from milvus_tuning.catalogue import normalised
-from milvus_tuning.decide.settings import PLACEMENT_KEY
+from milvus_tuning.decide.config.keys import PLACEMENT_KEY
 from milvus_tuning.snapshot import EtcdSetting, Snapshot
 
 _OFF = frozenset({"false", "f", "0"})  # what Go's ParseBool, by which Milvus reads it, takes for false

@@ -3,7 +3,8 @@
     Low      a live key in its known range; the placement under a lease, or handed back; a row-neutral swap of segments,
              which Milvus's balancer leaves alone: the plan holds it off meanwhile and lets it go again
     Medium   QueryNodes more: they cost, and segments move to them; segments moved where the policy places them;
-             an in-memory replica more: it takes the collection's memory once more
+             an in-memory replica more: it takes the collection's memory once more;
+             a key whose effect or range is inferred, neither read in Milvus's source nor run
     High     a QueryNode less: Kubernetes has told the pod to stop, nobody can call it back;
              an in-memory replica less: it takes its load onto the others, and loading it again takes its time;
              a key or level that carries consistency: searches may see older data, or wait for fresh data;
@@ -18,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from milvus_tuning.catalogue import normalised
+from milvus_tuning.decide.config.keys import is_inferred
 from milvus_tuning.decide.readback import integer
 from milvus_tuning.decide.restart_seen import leads_back
 from milvus_tuning.plan import Risk, Step, StepKind, segment_ids
@@ -82,7 +84,7 @@ def _class_of_replicas(step: Step) -> tuple[Risk, str]:
 
 def _class_of_setting(step: Step) -> tuple[Risk, str]:
     level = step.kind is StepKind.SET_COLLECTION_PROPERTY
-    return _class_of_level(step) if level else _class_of_key(str(step.action.get("key")))
+    return _class_of_level(step) if level else _class_of_key(step)
 
 
 def _class_of_level(step: Step) -> tuple[Risk, str]:
@@ -112,7 +114,12 @@ def _class_of_size(step: Step) -> tuple[Risk, str]:
     return Risk.HIGH, f"a QueryNode less ({change}): {pod} hands over its segments and cannot be called back"
 
 
-def _class_of_key(key: str) -> tuple[Risk, str]:
+def _class_of_key(step: Step) -> tuple[Risk, str]:
+    key = str(step.action.get("key"))
+    inferred = is_inferred(step)
+    doubt = "; its effect or range is inferred, not read or run" if inferred else ""
     if normalised(key) in CONSISTENCY_KEYS:
-        return Risk.HIGH, f"{key} carries consistency: it says how old the data of a search may be"
+        return Risk.HIGH, f"{key} carries consistency: it says how old the data of a search may be{doubt}"
+    if inferred:
+        return Risk.MEDIUM, f"{key} is set{doubt}"
     return Risk.LOW, f"{key} is a live key: Milvus reads the former value again as soon as it is put back"

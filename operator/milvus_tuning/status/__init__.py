@@ -14,7 +14,6 @@ from datetime import datetime, timedelta
 from milvus_tuning.api import (
     Condition,
     ConditionStatus,
-    ConfigStatus,
     DecisionStatus,
     LastPlan,
     MilvusTuningStatus,
@@ -24,10 +23,11 @@ from milvus_tuning.api import (
     OperationStatus,
     RejectedAlternative,
 )
-from milvus_tuning.plan import WISHES, Decision, Operation, Phase, Plan, Reason, SettingStatus, StepKind
+from milvus_tuning.plan import WISHES, Decision, Operation, Phase, Plan, Reason, StepKind
 from milvus_tuning.snapshot import QueryNode, Sample, SegmentState, Snapshot
 from milvus_tuning.status.bounds import fitted, remembered
 from milvus_tuning.status.conditions import Facts, Verdict, merge_conditions, skew_percent, verdicts
+from milvus_tuning.status.config import config_status
 from milvus_tuning.status.heat import (
     heat_has_moved,
     heat_percents,
@@ -76,7 +76,7 @@ def build_status(previous: MilvusTuningStatus, facts: Facts, *, generation: int,
         heat=heat_status(facts.heat, facts.snapshot) if facts.heat else None,
         ping_pong=moving_status(facts.moving) or None,
         decision=_decision(facts.decision, now),
-        config=[_config(setting) for setting in facts.settings] or None,
+        config=config_status(previous.config or [], facts.settings, now) or None,
         profile=profile_status(facts.profile, facts.snapshot.traffic) if facts.profile else None,
         last_plan=_last_plan(facts.plan) or previous.last_plan,
         history=history or None,
@@ -314,18 +314,6 @@ def _input(value: float | str | None) -> str | None:
     if isinstance(value, float):
         return f"{value:.3g}"
     return None if value is None else str(value)[:1024]
-
-
-def _config(setting: SettingStatus) -> ConfigStatus:
-    return ConfigStatus(
-        intent=setting.intent,
-        key=setting.key,
-        desired=setting.desired,
-        effective=setting.effective,
-        source=setting.source,
-        state=setting.state,
-        message=setting.message[:2048],
-    )
 
 
 def _without_times(status: MilvusTuningStatus) -> MilvusTuningStatus:

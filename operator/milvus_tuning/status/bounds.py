@@ -4,8 +4,9 @@ Most of a status is its history. A plan that moved segments has up to ten steps,
 parts: 9 KiB for eight moves, and twenty such plans would be 180 KiB. Once such a plan is over, its steps keep what was
 moved from where to where (0.3 KiB each), which is all that later decisions and `milvus-tuning history` read of them.
 
-What is still too large loses, in this order: rows of heat and ping-pong from the cold end (20, 10, 5), the oldest plans
-of the history, the last rows. The plans themselves are objects of their own and keep everything.
+What is still too large loses, in this order: rows of heat and ping-pong from the cold end (20, 10, 5), the ends of what
+is said of settings, the oldest plans of the history, the last rows, the last settings. The plans themselves are objects
+of their own and keep everything.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from milvus_tuning.plan import StepKind, StepState
 LARGEST_STATUS_BYTES = 64 * 1024
 FEWER_ROWS = (10, 5)
 LEAST_HISTORY = 5
+SHORTER_MESSAGES = (512, 128)
+FEWER_SETTINGS = (40, 10)
 
 
 def fitted(status: MilvusTuningStatus, *, largest_bytes: int = LARGEST_STATUS_BYTES) -> MilvusTuningStatus:
@@ -48,10 +51,22 @@ def _ever_smaller(status: MilvusTuningStatus) -> Iterator[MilvusTuningStatus]:
     for rows in FEWER_ROWS:
         status = _with_rows(status, rows)
         yield status
+    for length in SHORTER_MESSAGES:
+        status = _with_messages(status, length)
+        yield status
     history = status.history or []
     for oldest in range(1, len(history) - LEAST_HISTORY + 1):
         yield status.model_copy(update={"history": history[oldest:]})
-    yield _with_rows(status.model_copy(update={"history": history[-LEAST_HISTORY:] or None}), 0)
+    status = _with_rows(status.model_copy(update={"history": history[-LEAST_HISTORY:] or None}), 0)
+    yield status
+    for count in FEWER_SETTINGS:
+        yield status.model_copy(update={"config": (status.config or [])[:count] or None})
+
+
+def _with_messages(status: MilvusTuningStatus, length: int) -> MilvusTuningStatus:
+    """The status with at most so many characters said of each setting."""
+    shorter = [one.model_copy(update={"message": one.message[:length]}) for one in status.config or []]
+    return status.model_copy(update={"config": shorter or None})
 
 
 def _with_rows(status: MilvusTuningStatus, rows: int) -> MilvusTuningStatus:

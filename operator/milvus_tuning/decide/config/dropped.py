@@ -1,0 +1,137 @@
+"""What this policy wrote and no longer declares: it goes back, at once or within a restart of those that read it."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Mapping
+from dataclasses import dataclass
+
+from milvus_tuning.catalogue import (
+    Intent,
+    Lever,
+    ServerVersion,
+    find_lever,
+    levers_of,
+    normalised,
+    parse_version,
+    stored_spelling,
+)
+from milvus_tuning.catalogue.reading import catalogue
+from milvus_tuning.decide.config.evidence import components_of
+from milvus_tuning.decide.config.judge import rolled_back
+from milvus_tuning.decide.config.keys import hand_back_steps
+from milvus_tuning.decide.config.wishes import Outcome, View
+from milvus_tuning.decide.rollbacks import rollback_of
+from milvus_tuning.decide.words import listed
+from milvus_tuning.plan import Operation, SettingState, SettingStatus, Step
+from milvus_tuning.snapshot import OwnedKey, Snapshot
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reader:
+    """Who reads a key at start."""
+
+    name: str
+    component: str
+
+
+def dropped(claimed: Container[str | None], view: View) -> tuple[tuple[Step, ...], tuple[Outcome, ...]]:
+    """The steps that hand back at once what is held and not claimed; and how what may not go yet stands."""
+    record = {key: owned for key, owned in view.owned.items() if key not in claimed}
+    at_once: list[Step] = []
+    held: list[Outcome] = []
+    for step in hand_back_steps(record, view.snapshot):
+        key = str(step.action["key"])
+        rollback = rollback_of(step, view.rollbacks)
+        reader = reader_at_start(key, view.version)
+        if rollback is not None:
+            held.append(_held(key, rollback, view))
+        elif reader is None or not _changes(record[key], step):
+            at_once.append(step)
+        else:
+            held.append(_at_restart(reader, step, view))
+    return tuple(at_once), tuple(held)
+
+
+def reader_at_start(key: str, version: ServerVersion | None) -> Reader | None:
+    """Who reads this key at start only, in this version; None for a key that is read live, or by nobody."""
+    if version is None:
+        return None
+    for lever in (find_lever(intent, version) for intent in Intent):
+        if isinstance(lever, Lever) and stored_spelling(lever.key) == key:
+            return None if lever.live else Reader(name=lever.key, component=lever.component)
+    known = catalogue().find(key)
+    if known is None or not known.exists(version) or known.is_live(version) or known.effect(version) is not None:
+        return None
+    return Reader(name=known.name, component=known.restarts(version))
+
+
+def acting_at_restart(record: Mapping[str, OwnedKey], snapshot: Snapshot) -> str | None:
+    """Of the recorded keys, where they are handed back without a restart: which act at the next one only, in words."""
+    version, steps = parse_version(snapshot.milvus_version), hand_back_steps(record, snapshot)
+    keys = (str(step.action["key"]) for step in steps if _changes(record[str(step.action["key"])], step))
+    found = [reader for reader in (reader_at_start(key, version) for key in keys) if reader is not None]
+    parts = [f"{one.name} acts at the next restart of {one.component}" for one in found]
+    return "; ".join(parts) or None
+
+
+def _changes(owned: OwnedKey, step: Step) -> bool:
+    """Whether handing back changes the value; somebody else's stays, and only the record goes."""
+    present = step.precondition["value"]
+    return present == owned.written and present != owned.previous
+
+
+def _at_restart(reader: Reader, step: Step, view: View) -> Outcome:
+    key, previous = str(step.action["key"]), step.action["value"]
+    names = components_of(reader.component, view.snapshot)
+    change = f"{key}: {step.precondition['value']} -> {'unset' if previous is None else previous}"
+    under_way = key in view.under_way and view.under_way[key] == previous
+    message = f"no longer declared, and read by {reader.component} at start only; "
+    message += f"a plan hands back {change} and restarts {listed(names)}" if names else "no pod of it is known"
+    return Outcome(
+        status=_status(
+            reader.name,
+            view,
+            state=SettingState.APPLYING if under_way else SettingState.PENDING_RESTART,
+            message=message,
+            desired=None if previous is None else str(previous),
+            component=listed(names) or reader.component,
+        ),
+        step=None if under_way else step,
+        key=key,
+        components=() if under_way else names,
+    )
+
+
+def _held(key: str, rollback: Operation, view: View) -> Outcome:
+    message = f"no longer declared; handing it back was {rolled_back(rollback)}; it is tried again a day later"
+    return Outcome(status=_status(key, view, state=SettingState.NOT_APPLIED, message=message))
+
+
+def _status(
+    key: str,
+    view: View,
+    *,
+    state: SettingState,
+    message: str,
+    desired: str | None = None,
+    component: str | None = None,
+) -> SettingStatus:
+    stored = view.stored(key)
+    return SettingStatus(
+        intent=_carried(key),
+        key=key,
+        desired=desired,
+        effective=stored.value if stored else None,
+        source="etcd" if stored else "file or default",
+        state=state,
+        message=message,
+        component=component,
+    )
+
+
+def _carried(key: str) -> str:
+    """The intent that the key was written for, as far as a version has such a lever; else the key."""
+    names = (
+        intent for intent in Intent if any(normalised(lever.key) == normalised(key) for lever in levers_of(intent))
+    )
+    return next(names, key)

@@ -1,0 +1,110 @@
+"""What the running processes show of a key, where its value comes from, and who has read it at start.
+
+Milvus takes a value from etcd before one from an environment variable, and that before one from a file. What a process
+shows of its configuration is what its sources say now: for a key that it reads again that is what acts, for a key that
+it read at start it is so only in a process that started after the value was written. Worked example:
+
+    proxy.maxTaskNum, read at start, written at 12:00; proxy-1 runs since 11:00, proxy-2 since 12:03, both show it
+    proxy-1 still works by the former value: the key is not in force until proxy-1 has restarted, too
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from milvus_tuning.catalogue import normalised
+from milvus_tuning.decide.config.wishes import View, Wish
+from milvus_tuning.snapshot import ComponentPod, EtcdSetting, Snapshot
+
+EVERY = "every component"
+IN_ETCD, IN_ENVIRONMENT, IN_FILE, BY_DEFAULT, ELSEWHERE = "etcd", "environment", "file", "default", "file or default"
+SETTLE_SECONDS = 15.0  # Milvus asks etcd every few seconds; until then a process shows the former value
+_COORDINATORS = frozenset({"QueryCoord", "DataCoord", "RootCoord", "IndexCoord"})
+_MIXED, _INDEX_NODE, _DATA_NODE = "MixCoord", "IndexNode", "DataNode"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Shown:
+    """What the processes of a component say of one key: by pod, in order of name; None where it has no value there."""
+
+    values: tuple[tuple[str, str | None], ...]
+
+    def other(self, wish: Wish) -> tuple[str, str] | None:
+        """The first pod that shows another value than the desired one, and that value."""
+        return next(((pod, value) for pod, value in self.values if value is not None and not wish.same(value)), None)
+
+    @property
+    def without(self) -> tuple[str, ...]:
+        """The pods that were asked and have no value for it."""
+        return tuple(pod for pod, value in self.values if value is None)
+
+    def proves(self, wish: Wish) -> bool:
+        """Whether a process was asked, and all that were show the desired value."""
+        return bool(self.values) and not self.without and self.other(wish) is None
+
+
+def components_of(text: str, snapshot: Snapshot) -> tuple[str, ...]:
+    """The components that run in this install, of those that the catalogue names; coordinators may run as one."""
+    running = sorted({pod.component for pod in snapshot.components})
+    if text == EVERY:
+        return tuple(running)
+    found = [part for word in re.split(r", | and ", text) for part in _runs_as(word, running)]
+    return tuple(dict.fromkeys(found))
+
+
+def readers(component: str, snapshot: Snapshot) -> tuple[ComponentPod, ...]:
+    """The pods that read the key and stay, by name."""
+    names = components_of(component, snapshot)
+    pods = (pod for pod in snapshot.components if pod.component in names and not pod.terminating)
+    return tuple(sorted(pods, key=lambda pod: pod.pod))
+
+
+def shown(wish: Wish, snapshot: Snapshot) -> Shown:
+    """What the running processes that read the key say of it."""
+    pods, name = {pod.pod for pod in readers(wish.component, snapshot)}, normalised(wish.name)
+    asked = sorted((one for one in snapshot.read_back if one.pod in pods), key=lambda one: one.pod)
+    return Shown(values=tuple((one.pod, one.values.get(name)) for one in asked))
+
+
+def started_before(pods: Sequence[ComponentPod], since: datetime) -> tuple[str, ...]:
+    """The pods whose process did not start after this moment; of one that does not run yet nothing is to be feared."""
+    return tuple(
+        pod.pod
+        for pod in pods
+        if (pod.started_at is None and pod.ready) or (pod.started_at is not None and pod.started_at <= since)
+    )
+
+
+def written_at(wish: Wish, stored: EtcdSetting, view: View) -> datetime | None:
+    """When we wrote the value that is stored; None where it is not ours, or the record does not say."""
+    owned = view.owned.get(wish.key)
+    return owned.written_at if owned is not None and owned.written == stored.value else None
+
+
+def is_settling(wish: Wish, stored: EtcdSetting, view: View) -> bool:
+    """Whether it was written so lately that processes may not have read it yet."""
+    since = written_at(wish, stored, view)
+    return since is not None and (view.now - since).total_seconds() < SETTLE_SECONDS
+
+
+def beside_etcd(name: str, snapshot: Snapshot) -> tuple[str | None, str]:
+    """The value that the install itself gives a key, and where: an environment variable goes before a file."""
+    key = normalised(name)
+    if key in snapshot.environment_config:
+        return snapshot.environment_config[key], IN_ENVIRONMENT
+    if key in snapshot.install_config:
+        return snapshot.install_config[key], IN_FILE
+    return None, BY_DEFAULT if snapshot.install_config else ELSEWHERE
+
+
+def _runs_as(word: str, running: Sequence[str]) -> tuple[str, ...]:
+    if word in running:
+        return (word,)
+    if word in _COORDINATORS and _MIXED in running:
+        return (_MIXED,)
+    if word == _MIXED:
+        return tuple(one for one in running if one in _COORDINATORS)
+    return (_DATA_NODE,) if word == _INDEX_NODE and _DATA_NODE in running else ()

@@ -1,0 +1,260 @@
+"""How one wish stands in the running cluster, and the step that it needs.
+
+A value is in etcd in one spelling, under a root path that is proven, or the install has it already; else it is written.
+In force it is only where running processes were seen to have it:
+
+    stored, every process that was asked shows it, read live              Effective
+    stored, read at start, and every reader started after the write       Effective, where the processes show it, too
+    stored, nobody could be asked                                         NoEvidence
+    stored, a process shows another value                                 Shadowed; just written: Applying
+    stored, read at start, and a reader is older than the write           PendingRestart
+    read at start, and not stored                                         PendingRestart: a step inside of a restart
+
+A key that is read at start is never in etcd before the change that restarts its readers: the next crash would apply it.
+"""
+
+from __future__ import annotations
+
+from milvus_tuning.catalogue import Intent
+from milvus_tuning.catalogue.reading import catalogue
+from milvus_tuning.decide.config.evidence import (
+    BY_DEFAULT,
+    IN_ETCD,
+    IN_FILE,
+    Shown,
+    beside_etcd,
+    components_of,
+    is_settling,
+    readers,
+    shown,
+    started_before,
+    written_at,
+)
+from milvus_tuning.decide.config.keys import set_config, take_placement
+from milvus_tuning.decide.config.wishes import Outcome, View, Wish
+from milvus_tuning.decide.rollbacks import ended_at, rollback_of
+from milvus_tuning.decide.words import listed
+from milvus_tuning.plan import Operation, SettingState, SettingStatus, Step
+from milvus_tuning.snapshot import EtcdSetting, Snapshot
+
+
+def judged(wish: Wish, view: View) -> Outcome:
+    """How a wish stands, and the step that it needs."""
+    dead = _dead(wish, view)
+    if dead is not None:
+        return Outcome(status=status_of(wish, view, SettingState.DEAD, dead))
+    trouble = view.unreadable()
+    if trouble is not None:
+        known = None if view.snapshot.settings_readable else _from_install(wish, view)
+        return known or _settled(wish, view, SettingState.NOT_APPLIED, trouble)
+    if wish.intent == Intent.PLACEMENT_OWNER:
+        return _in_several_spellings(wish, view) or _placement(wish, view.stored(wish.key), view)
+    return _in_several_spellings(wish, view) or _in_etcd(wish, view.stored(wish.key), view)
+
+
+def status_of(wish: Wish, view: View, state: SettingState, message: str) -> SettingStatus:
+    """How this wish stands, with the value that is in force as far as it is known, and where that is from."""
+    effective, source = _in_force(wish, view.stored(wish.key), view.snapshot)
+    names = () if wish.live else components_of(wish.component, view.snapshot) or (wish.component,)
+    return SettingStatus(
+        intent=wish.intent,
+        key=wish.name,
+        desired=wish.desired,
+        effective=effective,
+        source=source,
+        state=state,
+        message=wish.told(message),
+        component=listed(names) or None,
+    )
+
+
+def rolled_back(rollback: Operation) -> str:
+    """That a change was rolled back, when and why."""
+    return f"rolled back at {ended_at(rollback):%Y-%m-%dT%H:%M:%SZ}: {rollback.verdict_message}"
+
+
+def _in_several_spellings(wish: Wish, view: View) -> Outcome | None:
+    stored = view.stored(wish.key)
+    if stored is None or len(stored.spellings) < 2:
+        return None
+    message = f"stored in several spellings ({', '.join(stored.spellings)}): which one acts is a matter of chance"
+    return _settled(wish, view, SettingState.SHADOWED, message)
+
+
+def _in_etcd(wish: Wish, stored: EtcdSetting | None, view: View) -> Outcome:
+    """How a wish stands by what etcd holds, in one spelling or not at all."""
+    if stored is None:
+        return _from_install(wish, view) or _missing(wish, None, view)
+    if wish.same(stored.value):
+        return _stands(wish, stored, view)
+    if any(not spelling.endswith(wish.key) for spelling in stored.spellings):
+        message = f"stored as {stored.spellings[0]}, which a second spelling would shadow: remove that key"
+        return _settled(wish, view, SettingState.SHADOWED, message)
+    return _missing(wish, stored, view)
+
+
+def _settled(wish: Wish, view: View, state: SettingState, message: str) -> Outcome:
+    """A wish that nothing is done for now, and whose key stays as it is."""
+    return Outcome(status=status_of(wish, view, state, message), key=wish.key)
+
+
+def _in_force(wish: Wish, stored: EtcdSetting | None, snapshot: Snapshot) -> tuple[str | None, str]:
+    seen = shown(wish, snapshot)
+    differs = seen.other(wish)
+    said = differs[1] if differs is not None else next((value for _, value in seen.values if value is not None), None)
+    if stored is not None:
+        return (stored.value if said is None else said), IN_ETCD
+    value, source = beside_etcd(wish.name, snapshot)
+    if value is not None or not seen.values:
+        return (value if said is None else said), source
+    return said, BY_DEFAULT if said is None else IN_FILE  # a file of the image, where the install does not set it
+
+
+def _dead(wish: Wish, view: View) -> str | None:
+    """Why nothing reads the key in this version; a lever on such a key would be a mistake of the catalogue."""
+    known = catalogue().find(wish.name)
+    effect = known.effect(view.version) if known is not None and view.version is not None else None
+    return None if effect is None else f"{wish.name} does nothing in {view.version}: {effect.reason}"
+
+
+# -- the value is there ----------------------------------------------------------------------------------------------
+
+
+def _stands(wish: Wish, stored: EtcdSetting, view: View) -> Outcome:
+    """The stored value is the desired one: whether running processes have it."""
+    if not wish.live:
+        waiting = _not_read_yet(wish, stored, view)
+        if waiting is not None:
+            return _settled(wish, view, *waiting)
+    seen = shown(wish, view.snapshot)
+    settling = is_settling(wish, stored, view)
+    other = seen.other(wish)
+    if seen.proves(wish):
+        return _settled(wish, view, SettingState.EFFECTIVE, f"{wish.evidence}; read back from {_pods(seen)}")
+    if seen.values and settling:
+        return _settled(wish, view, SettingState.APPLYING, f"written just now; {_pods(seen)} may not have read it yet")
+    if other is not None:
+        message = f"stored in etcd as declared, and {other[0]} has {other[1]}: something goes before etcd there"
+        return _settled(wish, view, SettingState.SHADOWED, message)
+    if seen.values:
+        message = f"stored in etcd as declared, and {listed(seen.without)}, which was asked, has no value for it"
+        return _settled(wish, view, SettingState.NO_EVIDENCE, message)
+    message = f"stored in etcd as declared; no running {wish.component} could be asked"
+    return _settled(wish, view, SettingState.NO_EVIDENCE, message)
+
+
+def _not_read_yet(wish: Wish, stored: EtcdSetting, view: View) -> tuple[SettingState, str] | None:
+    """Of a key that is read at start: who started before it was written; None where nobody did."""
+    if view.under_way.get(wish.key) == wish.desired:
+        return SettingState.APPLYING, f"written; {wish.component} restarts, one pod at a time"
+    since = written_at(wish, stored, view)
+    if since is None:
+        return SettingState.NO_EVIDENCE, (
+            f"stored in etcd as declared, since when is not known; {wish.component} reads it at start only"
+        )
+    older = started_before(readers(wish.component, view.snapshot), since)
+    if not older:
+        return None
+    return SettingState.PENDING_RESTART, (
+        f"stored in etcd since {since:%Y-%m-%dT%H:%M:%SZ}; {listed(older)} started before that, and "
+        f"{'reads' if len(older) == 1 else 'read'} it at the next start"
+    )
+
+
+def _from_install(wish: Wish, view: View) -> Outcome | None:
+    """How it stands where the install itself has the desired value, and etcd nothing; None where it has another.
+
+    A process that shows another value has not taken the install's: then it is written.
+    """
+    value, source = beside_etcd(wish.name, view.snapshot)
+    seen = shown(wish, view.snapshot)
+    if value is None or not wish.same(value) or (seen.values and not seen.proves(wish)):
+        return None
+    if seen.proves(wish):
+        message = f"set in the install ({source}); read back from {_pods(seen)}"
+        return _settled(wish, view, SettingState.EFFECTIVE, message)
+    message = f"set as declared in the install ({source}); no running {wish.component} could be asked"
+    return _settled(wish, view, SettingState.NO_EVIDENCE, message)
+
+
+def _pods(seen: Shown) -> str:
+    return listed(pod for pod, _ in seen.values)
+
+
+# -- the value is not there ------------------------------------------------------------------------------------------
+
+
+def _missing(wish: Wish, stored: EtcdSetting | None, view: View) -> Outcome:
+    if wish.objection is not None:
+        return _settled(wish, view, SettingState.NOT_APPLIED, wish.objection)
+    return _applying(wish, stored, view, set_config(wish.key, stored, wish.desired, inferred=wish.inferred))
+
+
+def _applying(wish: Wish, stored: EtcdSetting | None, view: View, step: Step) -> Outcome:
+    change = f"{wish.key}: {stored.value if stored else 'unset'} -> {wish.desired}"
+    rollback = rollback_of(step, view.rollbacks)
+    if rollback is not None:
+        message = f"{rolled_back(rollback)}; change the value to try again"
+        return _settled(wish, view, SettingState.NOT_APPLIED, message)
+    if not wish.live:
+        return _at_restart(wish, view, step, change)
+    if view.hindrance is not None:
+        return _settled(wish, view, SettingState.NOT_APPLIED, f"{view.hindrance}; would set {change}")
+    return Outcome(status=status_of(wish, view, SettingState.APPLYING, f"setting {change}"), step=step, key=wish.key)
+
+
+def _at_restart(wish: Wish, view: View, step: Step, change: str) -> Outcome:
+    """The step of a key that is read at start: it waits for a change that restarts its readers (restarts.py)."""
+    names = components_of(wish.component, view.snapshot)
+    if view.under_way.get(wish.key) == wish.desired:
+        return _settled(wish, view, SettingState.APPLYING, f"setting {change}, then {listed(names)} restarts")
+    message = f"read by {wish.component} at start only; a plan sets {change} and restarts {listed(names)}"
+    if not names:
+        message = f"read by {wish.component} at start only, and no pod of it is known; would set {change}"
+        return _settled(wish, view, SettingState.PENDING_RESTART, message)
+    status = status_of(wish, view, SettingState.PENDING_RESTART, message)
+    return Outcome(status=status, step=step, key=wish.key, components=names)
+
+
+# -- who decides where segments live -----------------------------------------------------------------------------------
+
+
+def _placement(wish: Wish, stored: EtcdSetting | None, view: View) -> Outcome:
+    if wish.same("true"):
+        return _placement_of_milvus(wish, stored, view)
+    if stored is None:
+        return _applying(wish, stored, view, take_placement())
+    owned = view.owned.get(wish.key)
+    if owned is not None and stored.leased and owned.written == stored.value:
+        return _stands(wish, stored, view)
+    message = f"{wish.key} = {stored.value} is set by somebody else, and a key of others is never taken over: remove it"
+    return _settled(wish, view, SettingState.NOT_APPLIED, message)
+
+
+def _placement_of_milvus(wish: Wish, stored: EtcdSetting | None, view: View) -> Outcome:
+    """Nothing to write: what is ours is handed back by not being claimed, what is not ours is not touched."""
+    if wish.key in view.owned:
+        state = SettingState.APPLYING if view.hindrance is None else SettingState.NOT_APPLIED
+        return Outcome(status=status_of(wish, view, state, view.hindrance or "placement is being handed back"))
+    if stored is None:
+        return Outcome(status=_left_to_install(wish, view))
+    if wish.same(stored.value):
+        return Outcome(status=_stands(wish, stored, view).status)
+    message = f"{wish.key} = {stored.value} is set by somebody else and left alone: Milvus does not balance"
+    return Outcome(status=status_of(wish, view, SettingState.NOT_APPLIED, message))
+
+
+def _left_to_install(wish: Wish, view: View) -> SettingStatus:
+    """The key is not in etcd: Milvus balances, unless the install says otherwise."""
+    (value, source), seen = beside_etcd(wish.name, view.snapshot), shown(wish, view.snapshot)
+    other = seen.other(wish)
+    if other is not None:
+        message = f"not in etcd, and {other[0]} has {other[1]} from the install: Milvus does not balance"
+        return status_of(wish, view, SettingState.NOT_APPLIED, message)
+    if value is not None and not wish.same(value):
+        message = f"the install ({source}) sets {wish.name} = {value}: Milvus does not balance"
+        return status_of(wish, view, SettingState.NOT_APPLIED, message)
+    message = "not in etcd: Milvus's own configuration decides"
+    if seen.values:
+        return status_of(wish, view, SettingState.EFFECTIVE, f"{message}; seen on {_pods(seen)}")
+    return status_of(wish, view, SettingState.NO_EVIDENCE, f"{message}; no running {wish.component} could be asked")

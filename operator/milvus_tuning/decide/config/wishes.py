@@ -1,0 +1,105 @@
+"""What a judgement of declared settings is about: a wish, what it rests on, and what comes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from milvus_tuning.catalogue import Conversion, Lever, ServerVersion, normalised, stored_spelling
+from milvus_tuning.catalogue.registry import Evidence
+from milvus_tuning.plan import Operation, SettingState, SettingStatus, Step
+from milvus_tuning.snapshot import EtcdSetting, OwnedKey, Snapshot
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class View:
+    """What the judgement of one setting rests on."""
+
+    snapshot: Snapshot
+    version: ServerVersion | None
+    now: datetime
+    owned: Mapping[str, OwnedKey]
+    rollbacks: Sequence[Operation] = ()
+    hindrance: str | None = None
+    """Why nothing is written now, whatever the setting."""
+    under_way: Mapping[str, str | None] = field(default_factory=dict)
+    """What the plan at work writes: key -> value."""
+
+    def stored(self, key: str) -> EtcdSetting | None:
+        """The key as it stands in etcd."""
+        return self.snapshot.settings.get(normalised(key))
+
+    def unreadable(self) -> str | None:
+        """Why etcd says nothing, or nothing that counts."""
+        if not self.snapshot.settings_readable:
+            return "etcd could not be read"
+        return "the root path in etcd is not proven" if self.snapshot.etcd_root_path is None else None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wish:
+    """A declared setting with the key that carries it in this version, and the text that the key should have."""
+
+    intent: str
+    name: str
+    """The key as Milvus's documentation writes it."""
+    desired: str
+    conversion: Conversion
+    live: bool
+    component: str
+    """Who reads it, in the catalogue's words: "Proxy", "RootCoord and Proxy", "every component"."""
+    evidence: str
+    inferred: bool = False
+    note: str = ""
+    objection: str | None = None
+
+    @property
+    def key(self) -> str:
+        """The key as it is written to etcd."""
+        return stored_spelling(self.name)
+
+    def same(self, text: str) -> bool:
+        """Whether Milvus reads the desired value from this text."""
+        return self.conversion.same(text, self.desired)
+
+    def told(self, message: str) -> str:
+        """The message with how the value came about."""
+        return f"{message} ({self.note})" if self.note else message
+
+
+def wish_of(lever: Lever, desired: str, *, note: str = "", objection: str | None = None) -> Wish:
+    """The wish that a lever has this text."""
+    return Wish(
+        intent=lever.intent,
+        name=lever.key,
+        desired=desired,
+        conversion=lever.conversion,
+        live=lever.live,
+        component=lever.component,
+        evidence=lever.evidence,
+        inferred=lever.ground is Evidence.INFERRED,
+        note=note,
+        objection=objection,
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """How one setting stands, the step it needs, and the key it lays claim to (None: whatever we hold goes back).
+
+    components are those that must restart for the step; empty for a key that is read live.
+    """
+
+    status: SettingStatus
+    step: Step | None = None
+    key: str | None = None
+    components: tuple[str, ...] = ()
+
+
+def without_key(intent: str, state: SettingState, message: str, *, key: str | None = None) -> Outcome:
+    """A setting that comes to nothing: it has no key here, or none that may be written."""
+    status = SettingStatus(
+        intent=intent, key=key, desired=None, effective=None, source=None, state=state, message=message
+    )
+    return Outcome(status=status)

@@ -1,0 +1,124 @@
+"""An override is written where the catalogue knows the key, takes the value, and no intent has it; else it says why."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from milvus_tuning.catalogue import Intent, Lever, find_lever, normalised, parse_version
+from milvus_tuning.catalogue.reading import catalogue
+from milvus_tuning.decide.config.overrides import overrides
+from milvus_tuning.decide.config.wishes import Outcome, View
+from milvus_tuning.plan import SettingState, StepKind
+from milvus_tuning.snapshot import Snapshot
+from tests.decide.running import running
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+VERSIONS = ("2.3.5", "2.4.23", "2.5.27", "2.6.4", "2.6.23", "2.6.99", "3.0.1")
+
+
+def judged(declared: dict[str, str], version: str | None = "2.5.27") -> tuple[Outcome, ...]:
+    snapshot = Snapshot(taken_at=NOW, milvus_version=version, settings_readable=True, etcd_root_path="by-dev")
+    view = View(snapshot=running(snapshot), version=parse_version(version), now=NOW, owned={})
+    return overrides(declared, view)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "version", "state", "words"),
+    [
+        pytest.param("queryCoord.taskExecutionCap", "64", "2.5.27", "Applying", "setting", id="a live key"),
+        pytest.param("proxy.maxTaskNum", "512", "2.5.27", "PendingRestart", "restarts Proxy", id="read at start"),
+        pytest.param("proxy.maxTaskNum", "many", "2.5.27", "Refused", "not a whole number", id="wrong type"),
+        pytest.param("common.gracefulStopTimeout", "-1", "2.5.27", "Refused", "out of range", id="out of range"),
+        pytest.param("etcd.rootPath", "mine", "2.5.27", "Refused", "belongs to", id="the install's own"),
+        pytest.param("minio.secretAccessKey", "mine", "2.5.27", "Refused", "belongs to", id="credentials"),
+        pytest.param(
+            "queryNode.dataSync.flowGraph.maxQueueLenght",
+            "16",
+            "2.5.27",
+            "Refused",
+            "instead: queryNode.dataSync.flowGraph.maxQueueLength",
+            id="misspelt",
+        ),
+        pytest.param("nothing.of.the.kind", "1", "2.5.27", "Refused", "no section", id="unknown"),
+        pytest.param("minio.nothing", "1", "2.5.27", "Refused", "not in the catalogue", id="not listed"),
+        pytest.param(
+            "queryCoord.scoreUnbalanceTolerationFactor", "0.1", "2.5.27", "Dead", "from 2.4.0 on", id="without effect"
+        ),
+        pytest.param(
+            "queryCoord.autoBalance", "false", "2.5.27", "Refused", "loadBalancing.placementOwner", id="an intent's"
+        ),
+        pytest.param(
+            "querycoord/auto_balance",
+            "false",
+            "2.5.27",
+            "Refused",
+            "loadBalancing.placementOwner",
+            id="respelt",
+        ),
+        pytest.param(
+            "queryCoord.autoBalanceInterval", "5", "2.5.1", "Refused", "came with", id="a key of another patch"
+        ),
+        pytest.param("queryCoord.taskExecutionCap", "64", None, "NotApplied", "version", id="version not known"),
+        pytest.param("queryCoord.taskExecutionCap", "64", "3.0.1", "NotApplied", "2.3 to 2.6", id="a line not known"),
+        pytest.param("queryCoord.taskExecutionCap", "64", "2.6.0-rc1", "NotApplied", "release", id="not a release"),
+    ],
+)
+def test_an_override_is_judged_by_the_catalogue_for_exactly_this_version(
+    key: str, value: str, version: str | None, state: str, words: str
+) -> None:
+    (outcome,) = judged({key: value}, version)
+    assert (outcome.status.intent, outcome.status.state) == (f"configOverrides.{key}", state)
+    assert words in outcome.status.message
+    assert (outcome.step is not None) == (state in {"Applying", "PendingRestart"})
+
+
+def test_two_spellings_of_one_key_are_refused_both() -> None:
+    outcomes = judged({"proxy.maxTaskNum": "512", "proxy/max_task_num": "513", "queryCoord.taskExecutionCap": "64"})
+    assert [(one.status.intent, one.status.state, one.step is None) for one in outcomes] == [
+        ("configOverrides.proxy.maxTaskNum", SettingState.REFUSED, True),
+        ("configOverrides.proxy/max_task_num", SettingState.REFUSED, True),
+        ("configOverrides.queryCoord.taskExecutionCap", SettingState.APPLYING, False),
+    ]
+    assert "one key" in outcomes[0].status.message
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "version", "inferred"),
+    [
+        pytest.param("queryCoord.taskExecutionCap", "64", "2.5.27", None, id="read in the source"),
+        pytest.param("dataCoord.segment.maxSize", "1024", "2.5.27", "its range", id="the range is inferred"),
+        pytest.param("queryCoord.taskExecutionCap", "64", "2.6.99", "this patch", id="a patch that is not known"),
+    ],
+)
+def test_what_is_inferred_is_marked_in_the_step(key: str, value: str, version: str, inferred: str | None) -> None:
+    (outcome,) = judged({key: value}, version)
+    assert outcome.step is not None
+    assert outcome.step.kind is StepKind.SET_CONFIG
+    assert outcome.step.action.get("evidence") == (None if inferred is None else "inferred")
+    assert inferred is None or inferred in outcome.status.message
+
+
+KEYS = sorted(key.name for key in catalogue().keys.values())
+
+
+@given(st.sampled_from(KEYS), st.sampled_from(("0", "1", "true", "0.5", "10s", "x", "")), st.sampled_from(VERSIONS))
+def test_no_override_writes_what_is_not_there_does_nothing_or_belongs_to_an_intent(
+    key: str, value: str, version: str
+) -> None:
+    (outcome,) = judged({key: value}, version)
+    if outcome.step is None:
+        return
+    exact, known = parse_version(version), catalogue().find(key)
+    assert exact is not None
+    assert known is not None
+    newest = catalogue().newest[f"{exact.major}.{exact.minor}"]
+    release = min(exact, newest)
+    assert known.exists(release)
+    assert known.effect(release) is None
+    levers = (find_lever(intent, exact) for intent in Intent)
+    assert normalised(key) not in {normalised(lever.key) for lever in levers if isinstance(lever, Lever)}
+    assert bool(outcome.components) is not known.is_live(release)
