@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from milvus_tuning.api import MilvusTuningSpec
+from milvus_tuning.decide.config import restarts
 from milvus_tuning.decide.config.dropped import acting_at_restart
 from milvus_tuning.decide.settings import setting_steps
 from milvus_tuning.plan import SettingState, SettingStatus, Step, StepKind
@@ -90,14 +91,8 @@ def test_without_leave_to_act_the_restart_is_told_and_not_made(changes: dict[str
     assert statuses[TASKS].message.endswith(f"restarts Proxy; {why}")
 
 
-def test_more_components_than_a_plan_has_room_for_say_so_and_hold_up_nobody_else() -> None:
-    components = ("DataNode", "IndexNode", "MixCoord", "Proxy", "QueryNode")
-    steps, statuses = judged(overriding({TASKS: "512", EVERY: "40"}), a_snapshot(components=components))
-    assert steps == ["Back Proxy", "proxy.maxtasknum=512", "Forward Proxy"]
-    assert "too few to restart 5 components" in statuses[EVERY].message
-
-
-def test_what_a_plan_has_no_room_for_follows_in_the_next_one() -> None:
+def test_what_a_plan_has_no_room_for_follows_in_the_next_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(restarts, "MOST_STEPS", 10)
     known = [
         "dataNode.channel.workPoolSize",
         "dataNode.dataSync.flowGraph.maxParallelism",

@@ -61,7 +61,7 @@ class PlanRisk(ApiModel):
     """How much can go wrong, and why."""
 
     level: MaxRisk
-    reasons: list[Text] = Field(max_length=10, description="Why it is of this level.")
+    reasons: list[Text] = Field(max_length=24, description="Why it is of this level.")
 
 
 class PlanChange(ApiModel):
@@ -73,7 +73,7 @@ class PlanChange(ApiModel):
     reason: Word = Field(description="Why, in one word that programs may rely on.")
     message: Text = Field(description="What and why, in a sentence.")
     inputs_digest: Word = Field(description="Of the numbers that the decision was made from.")
-    steps: list[PlanStep] = Field(min_length=1, max_length=10, description="What is done, in this order.")
+    steps: list[PlanStep] = Field(min_length=1, max_length=24, description="What is done, in this order.")
     predicted: PredictedEffect
     risk: PlanRisk
     declared: Annotated[str, Field(max_length=MOST_DECLARED_CHARACTERS)] | None = Field(
@@ -160,7 +160,7 @@ class MilvusTuningPlanStatus(ApiModel):
     approval: Text | None = Field(default=None, description="On whose word it runs.")
     approved_at: Timestamp | None = None
     started_at: Timestamp | None = None
-    steps: list[StepStatus] | None = Field(default=None, max_length=10)
+    steps: list[StepStatus] | None = Field(default=None, max_length=24)
     outcome: Word | None = Field(default=None, description="How its steps ended.")
     outcome_message: Text | None = None
     steps_finished_at: Timestamp | None = None

@@ -1,11 +1,14 @@
 """The decision of one pass, in pure functions: the same spec, facts, memory and time give the same answer.
 
     gates       what is in the way at all (target, version, conflict, missing numbers, freeze)      gates.py
-    settings    declared settings that are not in effect yet                                       settings.py
+    settings    declared settings that are not in effect yet; those above risk Low come last       settings.py
     size        how many QueryNodes there should be, and who leaves                                scaling.py
-    places      where segments are, and how many in-memory replicas there are; one of it all  choice.py
+    places      where segments are, and how many in-memory replicas there are; one of it all       choice.py
     failing     nothing is taken away while many searches fail                                     failing.py
     permission  not mode Observe, not paused, not read-only                                        here
+
+What has a higher risk waits for a person or a window as a rule: a restart that nobody has approved yet must not keep
+QueryNodes from being added.
 
 Without the permission the decision is made all the same and says what it would do; only its steps are left out. How the
 steps are then carried out is in operation.py.
@@ -27,11 +30,12 @@ from milvus_tuning.decide.gates import closed_gate, closed_size_gate
 from milvus_tuning.decide.heat import HeatMap
 from milvus_tuning.decide.proposal import intent_digest
 from milvus_tuning.decide.reverts import with_reverts
+from milvus_tuning.decide.risk import risk_of
 from milvus_tuning.decide.rollbacks import recent_rollbacks
 from milvus_tuning.decide.scaling import decide_size
 from milvus_tuning.decide.settings import declares_settings, setting_steps
 from milvus_tuning.decide.words import listed
-from milvus_tuning.plan import Decision, History, Reason, Rejection, Step, StepKind
+from milvus_tuning.plan import Decision, History, Reason, Rejection, Risk, Step, StepKind
 from milvus_tuning.plan.moves import CollectionMoves, PlacementMoves, moves_in_words
 from milvus_tuning.snapshot import Snapshot
 
@@ -60,13 +64,16 @@ def decide(
     heat is None where nothing needs it. moves is what Milvus's balancer does; None: it is not watched.
     """
     ping_pong = moves.ping_pong if moves else ()
-    decision = _settings(spec, snapshot, history, now, policy_uid, ping_pong=ping_pong)
-    if decision is None:
+    settings = _settings(spec, snapshot, history, now, policy_uid, ping_pong=ping_pong)
+    if settings is not None and risk_of(settings.steps)[0] is Risk.LOW:
+        decision = settings
+    else:
         decision = _size(spec, snapshot, history, now)
         if heat is not None:
             decision = choose_one(
                 decision, spec=spec, snapshot=snapshot, heat=heat, history=history, now=now, moves=moves
             )
+        decision = settings if settings is not None and not decision.steps else decision
     paused = why_paused or ("spec.paused is true" if spec.paused else None)
     return _permitted(hold_while_failing(decision, snapshot.traffic), spec, paused, read_only=read_only)
 

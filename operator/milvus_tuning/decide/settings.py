@@ -2,8 +2,9 @@
 
 Each declared intent and each override becomes a wish (config/declared.py, config/overrides.py), which is judged against
 etcd, the install and the running processes (config/judge.py). What a running component reads again is written to etcd
-at once, in one spelling, with a record of what was there before. What it reads at start becomes one change of its own,
-written within a restart of its readers (config/restarts.py), after the live keys.
+at once, in one spelling, with a record of what was there before. Levels of collections come after the live keys
+(collection_consistency.py). What is read at start becomes one change of its own, the last one, written within a restart
+of its readers (config/restarts.py).
 
 What this policy wrote and no longer declares is handed back (config/dropped.py). `placementOwner: Operator` is the key
 autoBalance under a lease; it is taken only where nobody else has set that key. What was rolled back is not written
@@ -20,6 +21,7 @@ from datetime import datetime
 
 from milvus_tuning.api import LoadBalancing, MilvusTuningSpec, Mode
 from milvus_tuning.catalogue import Intent, Lever, NoLever, find_lever, normalised, parse_version
+from milvus_tuning.decide.collection_consistency import collection_consistency
 from milvus_tuning.decide.config.declared import Declared, declared, unsupported
 from milvus_tuning.decide.config.dropped import dropped
 from milvus_tuning.decide.config.judge import judged, status_of
@@ -65,8 +67,12 @@ def setting_steps(
     at_restart, outcomes = restart_change(
         (*held, *wanted), spec, snapshot, hindrance=view.hindrance, live_first=bool(live) and view.hindrance is None
     )
-    statuses = _named_once([one.status for one in (*outcomes[len(held) :], *outcomes[: len(held)])])
-    return (_first(live) if view.hindrance is None else ()) or at_restart, statuses
+    levels, level_statuses = collection_consistency(
+        spec, snapshot, view.version, policy_uid=policy_uid, hindrance=view.hindrance, rollbacks=rollbacks
+    )
+    statuses = [one.status for one in (*outcomes[len(held) :], *outcomes[: len(held)])]
+    steps = (_first(live) if view.hindrance is None else ()) or levels or at_restart
+    return steps, _named_once([*statuses, *level_statuses])
 
 
 def declares_settings(spec: MilvusTuningSpec) -> bool:
