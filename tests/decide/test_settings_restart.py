@@ -68,13 +68,15 @@ def test_all_keys_that_are_read_at_start_are_one_change() -> None:
     assert steps[2:4] == [f"{IO.lower()}=8", f"{TASKS.lower()}=512"]
     assert sorted(steps[4:]) == ["Forward DataNode", "Forward Proxy"]
     assert {one.state for one in statuses.values()} == {SettingState.PENDING_RESTART}
-    assert statuses[TASKS].message.endswith("a plan sets proxy.maxtasknum: unset -> 512 and restarts Proxy")
+    assert statuses[TASKS].message.endswith(
+        "a plan sets proxy.maxtasknum: unset -> 512 and restarts Proxy (effect or range is inferred)"
+    )
 
 
 def test_live_keys_go_first() -> None:
     steps, statuses = judged(overriding({TASKS: "512", CAP: "64"}), a_snapshot())
     assert steps == [f"{CAP.lower()}=64"]
-    assert statuses[TASKS].message.endswith("restarts Proxy; after the keys that are read live")
+    assert statuses[TASKS].message.endswith("(effect or range is inferred); after the keys that are read live")
 
 
 @pytest.mark.parametrize(
@@ -88,7 +90,7 @@ def test_without_leave_to_act_the_restart_is_told_and_not_made(changes: dict[str
     steps, statuses = judged(overriding({TASKS: "512"}, **changes), a_snapshot())
     assert steps == []
     assert statuses[TASKS].state is SettingState.PENDING_RESTART
-    assert statuses[TASKS].message.endswith(f"restarts Proxy; {why}")
+    assert statuses[TASKS].message.endswith(f"(effect or range is inferred); {why}")
 
 
 def test_what_a_plan_has_no_room_for_follows_in_the_next_one(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -125,7 +125,7 @@ def test_what_cannot_act_is_never_written_nor_called_effective(calm: World) -> N
                 "queryCoord.autoBalence": "true",  # misspelt
                 "queryCoord.globalRowCountFactor": "none",  # of the wrong type
                 "etcd.rootPath": "elsewhere",  # the install's own
-                "queryCoord.segmentTaskTimeout": "90000",  # real and live
+                "queryCoord.autoBalanceChannel": "false",  # real and live
             },
         ),
     )
@@ -135,7 +135,7 @@ def test_what_cannot_act_is_never_written_nor_called_effective(calm: World) -> N
         "configOverrides.queryCoord.autoBalence": "Refused",
         "configOverrides.queryCoord.globalRowCountFactor": "Refused",
         "configOverrides.etcd.rootPath": "Refused",
-        "configOverrides.queryCoord.segmentTaskTimeout": "Effective",
+        "configOverrides.queryCoord.autoBalanceChannel": "Effective",
     }
     wait_for(
         lambda: {intent: entry["state"] for intent, entry in entries(calm).items()} == expected,
@@ -143,7 +143,7 @@ def test_what_cannot_act_is_never_written_nor_called_effective(calm: World) -> N
         seconds=120,
     )
 
-    assert calm.settings() == {GUARD_KEY: "88", f"{CONFIG}querycoord.segmenttasktimeout": "90000"}
+    assert calm.settings() == {GUARD_KEY: "88", f"{CONFIG}querycoord.autobalancechannel": "false"}
     assert "queryCoord.autoBalance" in entries(calm)["configOverrides.queryCoord.autoBalence"]["message"]
     assert pods(calm) == before, "live keys need no restart"
 

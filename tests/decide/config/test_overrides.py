@@ -89,17 +89,33 @@ def test_two_spellings_of_one_key_are_refused_both() -> None:
 @pytest.mark.parametrize(
     ("key", "value", "version", "inferred"),
     [
-        pytest.param("queryCoord.taskExecutionCap", "64", "2.5.27", None, id="read in the source"),
-        pytest.param("dataCoord.segment.maxSize", "1024", "2.5.27", "its range", id="the range is inferred"),
-        pytest.param("queryCoord.taskExecutionCap", "64", "2.6.99", "this patch", id="a patch that is not known"),
+        pytest.param("queryCoord.autoBalanceChannel", "false", "2.5.27", False, id="a switch read in the source"),
+        pytest.param("queryCoord.taskExecutionCap", "64", "2.5.27", True, id="a number without a range"),
+        pytest.param("dataCoord.segment.maxSize", "512", "2.5.27", True, id="the range is inferred"),
+        pytest.param("queryCoord.autoBalanceChannel", "false", "2.6.99", True, id="a patch that is not known"),
     ],
 )
-def test_what_is_inferred_is_marked_in_the_step(key: str, value: str, version: str, inferred: str | None) -> None:
+def test_what_is_inferred_is_marked_in_the_step(key: str, value: str, version: str, inferred: bool) -> None:
     (outcome,) = judged({key: value}, version)
     assert outcome.step is not None
     assert outcome.step.kind is StepKind.SET_CONFIG
-    assert outcome.step.action.get("evidence") == (None if inferred is None else "inferred")
-    assert inferred is None or inferred in outcome.status.message
+    assert outcome.step.action.get("evidence") == ("inferred" if inferred else None)
+    assert ("effect or range is inferred" in outcome.status.message) is inferred
+
+
+@pytest.mark.parametrize(
+    ("low", "state"),
+    [
+        pytest.param("0.6", SettingState.PENDING_RESTART, id="in order"),
+        pytest.param("0.8", SettingState.REFUSED, id="the low one above the high one"),
+    ],
+)
+def test_overrides_are_checked_together(low: str, state: SettingState) -> None:
+    """The high watermark alone would be below the default of the low one."""
+    marks = {"Low": low, "High": "0.7"}
+    prefix = "queryNode.segcore.tieredStorage.disk"
+    outcomes = judged({f"{prefix}{end}WatermarkRatio": value for end, value in marks.items()}, "2.6.20")
+    assert {one.status.state for one in outcomes} == {state}
 
 
 KEYS = sorted(key.name for key in catalogue().keys.values())

@@ -14,10 +14,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from milvus_tuning.catalogue import Conversion, Intent, Lever, ServerVersion, find_lever, normalised
-from milvus_tuning.catalogue.lint import Finding, KeyState, Setting, Target, lint, suggest, target
+from milvus_tuning.catalogue.lint import Finding, KeyState, Setting, Target, evidence_of, lint, suggest, target
 from milvus_tuning.catalogue.reading import catalogue
 from milvus_tuning.catalogue.registry import ConfigKey, Evidence, ValueType
 from milvus_tuning.decide.config.judge import judged
@@ -31,49 +31,54 @@ _DEAD = frozenset({KeyState.DEAD, KeyState.NOOP})
 
 def overrides(declared: Mapping[str, str], view: View) -> tuple[Outcome, ...]:
     """How each override stands, by key; view.version is that of the server, None where it is not known."""
-    spellings = Counter(normalised(key) for key in declared)
-    return tuple(
-        _twice(key, declared) if spellings[normalised(key)] > 1 else _override(key, declared[key], view)
-        for key in sorted(declared)
-    )
-
-
-def _override(key: str, value: str, view: View) -> Outcome:
     if view.version is None:
-        return without_key(_intent(key), SettingState.NOT_APPLIED, "the server version is not known")
+        return tuple(_unchecked(key, "the server version is not known") for key in sorted(declared))
     try:
         release = target(str(view.version), catalogue())
     except ValueError as error:
-        return without_key(_intent(key), SettingState.NOT_APPLIED, f"keys cannot be checked: {error}")
-    finding = _finding(key, value, release.version)
+        return tuple(_unchecked(key, f"keys cannot be checked: {error}") for key in sorted(declared))
+    spellings = Counter(normalised(key) for key in declared)
+    once = tuple((key, value) for key, value in sorted(declared.items()) if spellings[normalised(key)] == 1)
+    judged_once = {
+        key: _override(key, value, finding, release, view)
+        for (key, value), finding in zip(once, _findings(once, release.version), strict=True)
+    }
+    return tuple(judged_once[key] if key in judged_once else _twice(key, declared) for key in sorted(declared))
+
+
+def _override(key: str, value: str, finding: Finding, release: Target, view: View) -> Outcome:
     if finding.state.wrong:
         return _wrong(key, finding)
     known = catalogue().find(key)
     if known is None:
         return _not_listed(key, finding)
-    carrier = _carrier(key, view.version)
+    carrier = _carrier(key, release.version)
     if carrier is not None:
         message = f"{known.name} is carried by {carrier.field}: declare that instead"
         return without_key(_intent(key), SettingState.REFUSED, message, key=known.name)
     return judged(_wish(key, value, known, release), view)
 
 
-@lru_cache(maxsize=512)
-def _finding(key: str, value: str, version: ServerVersion) -> Finding:
-    """What the catalogue says of one override; what was meant by a misspelt one takes a while to find."""
-    (finding,) = lint([Setting(key=key, value=value)], version, catalogue())
-    if finding.state.wrong or catalogue().find(key) is not None or finding.suggestion:
+@lru_cache(maxsize=64)
+def _findings(declared: tuple[tuple[str, str], ...], version: ServerVersion) -> tuple[Finding, ...]:
+    """What the catalogue says of the overrides together; what was meant by a misspelt one takes a while to find."""
+    found = lint([Setting(key=key, value=value) for key, value in declared], version, catalogue())
+    return tuple(map(partial(_with_suggestion, version=version), found))
+
+
+def _with_suggestion(finding: Finding, version: ServerVersion) -> Finding:
+    if finding.state.wrong or finding.suggestion or catalogue().find(finding.setting.key) is not None:
         return finding
-    return replace(finding, suggestion=suggest(key, version, catalogue()))
+    return replace(finding, suggestion=suggest(finding.setting.key, version, catalogue()))
+
+
+def _unchecked(key: str, why: str) -> Outcome:
+    return without_key(_intent(key), SettingState.NOT_APPLIED, why)
 
 
 def _wish(key: str, value: str, known: ConfigKey, release: Target) -> Wish:
     live = known.is_live(release.version)
-    inferred = [
-        *(["that it acts"] if known.evidence is Evidence.INFERRED else []),
-        *(["its range"] if known.range is not None and known.range.evidence is Evidence.INFERRED else []),
-        *(["that this patch has it"] if release.caution or not known.certain(release.version) else []),
-    ]
+    inferred = bool(release.caution) or evidence_of(key, release.version, value, catalogue()) is Evidence.INFERRED
     return Wish(
         intent=_intent(key),
         name=known.name,
@@ -82,8 +87,8 @@ def _wish(key: str, value: str, known: ConfigKey, release: Target) -> Wish:
         live=live,
         component=known.restarts(release.version),
         evidence="read again by the running component" if live else "read at start",
-        inferred=bool(inferred),
-        note=f"inferred: {', '.join(inferred)}" if inferred else "",
+        inferred=inferred,
+        note="effect or range is inferred" if inferred else "",
     )
 
 
