@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import lru_cache, partial
+from functools import lru_cache
 
 from milvus_tuning.catalogue import Conversion, Intent, Lever, ServerVersion, find_lever, normalised
 from milvus_tuning.catalogue.lint import Finding, KeyState, Setting, Target, evidence_of, lint, suggest, target
@@ -61,9 +61,17 @@ def _override(key: str, value: str, finding: Finding, release: Target, view: Vie
 
 @lru_cache(maxsize=64)
 def _findings(declared: tuple[tuple[str, str], ...], version: ServerVersion) -> tuple[Finding, ...]:
-    """What the catalogue says of the overrides together; what was meant by a misspelt one takes a while to find."""
-    found = lint([Setting(key=key, value=value) for key, value in declared], version, catalogue())
-    return tuple(map(partial(_with_suggestion, version=version), found))
+    """What the catalogue says of the overrides together; what was meant by a misspelt one takes a while to find.
+
+    One that is refused is not there for the others: of two watermarks the second alone is held against a default.
+    """
+    found: dict[str, Finding] = {}
+    while len(found) < len(declared):
+        rest = [Setting(key=key, value=value) for key, value in declared if key not in found]
+        said = lint(rest, version, catalogue())
+        wrong = [finding for finding in said if finding.state.wrong]
+        found |= {finding.setting.key: finding for finding in wrong or said}
+    return tuple(_with_suggestion(found[key], version) for key, _ in declared)
 
 
 def _with_suggestion(finding: Finding, version: ServerVersion) -> Finding:
