@@ -100,7 +100,8 @@ def test_a_key_read_at_start_rolls_its_component_and_no_other(calm: World) -> No
     assert pods(calm) == before, "its range is inferred: mode Auto waits for a person"
 
     calm.vote(plan, "Approved")
-    wait_for(lambda: state(calm, SIZE_INTENT) == "Effective", "the key to act", seconds=240)
+    wait_for(lambda: calm.outcomes("main") == ["Completed"], "the proxy to be restarted", seconds=240)
+    wait_for(lambda: state(calm, SIZE_INTENT) == "NoEvidence", "proxies tell nobody what they read")
     after = pods(calm)
     assert calm.settings() == {f"{CONFIG}{SIZE.lower()}": SMALL[SIZE]}
     assert after["proxy"].isdisjoint(before["proxy"])
