@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -49,7 +50,10 @@ def end_of(case: Case, phase: str) -> End:
         replicas=deployment["spec"]["replicas"],
         pod_costs=tuple(sorted(map(cost_of, case.query_nodes()), key=str)),
         gone_pod_costs=tuple(case.gone),
-        keys={_name(case, key): Stored(value=one.value, leased=one.leased) for key, one in _entries(case).items()},
+        keys={
+            _name(case, key): Stored(value=_timeless(one.value), leased=one.leased)
+            for key, one in _entries(case).items()
+        },
         placement=_placement(case),
         effects={
             **({"Deployment spec": grown} if grown else {}),
@@ -92,6 +96,11 @@ def _key_changes(case: Case) -> Counter[str]:
 def _name(case: Case, key: str) -> str:
     """A key without what differs from case to case."""
     return key.removeprefix(case.root_path).replace(case.uid, "UID").strip("/")
+
+
+def _timeless(value: str) -> str:
+    """A record without the time at which it was written."""
+    return re.sub(r'("writtenAt": )"[^"]+"', r'\1"WHEN"', value)
 
 
 def _entries(case: Case, *, revision: int = 0) -> dict[str, history.Entry]:

@@ -37,6 +37,9 @@ _OPTIONS = (
     ("grpc.max_receive_message_length", LARGEST_REPLY_BYTES),
     ("grpc.initial_reconnect_backoff_ms", 500),
     ("grpc.max_reconnect_backoff_ms", 5_000),  # gRPC's own 120 s would outlast the outage
+    # A connection to a proxy that is gone without a word would be kept for minutes. Milvus allows a ping each 5 s.
+    ("grpc.keepalive_time_ms", 10_000),
+    ("grpc.keepalive_timeout_ms", 5_000),
     ("grpc.enable_http_proxy", 0),  # the environment does not decide where credentials go
 )
 
