@@ -115,3 +115,21 @@ def test_an_environment_variable_goes_before_a_file(
 ) -> None:
     snapshot = Snapshot(taken_at=NOW, environment_config=environment, install_config=files)
     assert beside_etcd("proxy.maxTaskNum", snapshot) == expected
+
+
+@pytest.mark.parametrize(
+    ("readers_say", "proves"),
+    [
+        pytest.param({}, True, id="no proxy can be asked: what the others read counts"),
+        pytest.param({"proxy": {"proxymaxtasknum": "1024"}}, False, id="a proxy says otherwise: it counts alone"),
+    ],
+)
+def test_others_speak_for_a_component_that_tells_nobody(
+    readers_say: Mapping[str, Mapping[str, str]], proves: bool
+) -> None:
+    said = {"datanode": {"proxymaxtasknum": "512"}, "querynode": {}, **readers_say}
+    snapshot = replace(
+        with_pods("Proxy", "DataNode", "QueryNode"),
+        read_back=tuple(ReadBack(pod=pod, values=values) for pod, values in said.items()),
+    )
+    assert shown(WISH, snapshot).proves(WISH) is proves

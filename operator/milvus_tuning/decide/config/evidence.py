@@ -63,9 +63,14 @@ def readers(component: str, snapshot: Snapshot) -> tuple[ComponentPod, ...]:
 
 
 def shown(wish: Wish, snapshot: Snapshot) -> Shown:
-    """What the running processes that read the key say of it."""
+    """What the running processes that read the key say of it.
+
+    Where none of them can be asked (a proxy tells nobody), those that show a key that all share, such as
+    common.gracefulTime: they read the same etcd.
+    """
     pods, name = {pod.pod for pod in readers(wish.component, snapshot)}, normalised(wish.name)
-    asked = sorted((one for one in snapshot.read_back if one.pod in pods), key=lambda one: one.pod)
+    told = sorted(snapshot.read_back, key=lambda one: one.pod)
+    asked = [one for one in told if one.pod in pods] or [one for one in told if name in one.values]
     return Shown(values=tuple((one.pod, one.values.get(name)) for one in asked))
 
 
