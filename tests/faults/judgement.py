@@ -14,6 +14,7 @@ from tests.faults.harness import Case, cost_of
 
 USER_AGENT = "milvus-tuning/"
 CHANGED = frozenset({"deployments", "pods", "milvuses"})
+EVICTION = "eviction"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,15 +71,22 @@ def _placement(case: Case) -> dict[int, tuple[int, ...]]:
 
 
 def _carried_out(case: Case) -> Counter[str]:
-    """The operator's writes on foreign objects that succeeded."""
-    return Counter(
-        f"{request.verb} {'/'.join(filter(None, (request.resource, request.subresource)))}"
+    """The operator's writes on foreign objects that succeeded; a pod that is leaving already is evicted once."""
+    done = [
+        request
         for request in requests(case.servers.audit_log)
         if request.namespace == case.namespace
         and request.agent.startswith(USER_AGENT)
         and request.succeeded
         and request.resource in CHANGED
+    ]
+    evicted = {request.name for request in done if request.subresource == EVICTION}
+    others = (
+        f"{request.verb} {'/'.join(filter(None, (request.resource, request.subresource)))}"
+        for request in done
+        if request.subresource != EVICTION
     )
+    return Counter([*others, *(["create pods/eviction"] * len(evicted))])
 
 
 def _key_changes(case: Case) -> Counter[str]:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from milvus_tuning.catalogue import Conversion
+from milvus_tuning.catalogue import Conversion, normalised
 from milvus_tuning.decide.config.evidence import Shown, beside_etcd, components_of, readers, shown, started_before
 from milvus_tuning.decide.config.wishes import Wish
 from milvus_tuning.snapshot import ComponentPod, ReadBack, Snapshot
@@ -133,3 +133,15 @@ def test_others_speak_for_a_component_that_tells_nobody(
         read_back=tuple(ReadBack(pod=pod, values=values) for pod, values in said.items()),
     )
     assert shown(WISH, snapshot).proves(WISH) is proves
+
+
+def test_a_process_tells_nothing_of_the_section_of_another_component() -> None:
+    """QueryNode reads the load guard below queryCoord, and shows keys of its own section only."""
+    guard = replace(WISH, name="queryCoord.overloadedMemoryThresholdPercentage", component="QueryNode", desired="88")
+    said = {"querynode": {"querynodestatspublishinterval": "1000"}, "mixcoord": {normalised(guard.name): "88"}}
+    snapshot = replace(
+        with_pods("QueryNode", "MixCoord"),
+        read_back=tuple(ReadBack(pod=pod, values=values) for pod, values in said.items()),
+    )
+
+    assert shown(guard, snapshot).values == (("mixcoord", "88"),)

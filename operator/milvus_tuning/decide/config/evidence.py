@@ -24,6 +24,10 @@ IN_ETCD, IN_ENVIRONMENT, IN_FILE, BY_DEFAULT, ELSEWHERE = "etcd", "environment",
 SETTLE_SECONDS = 15.0  # Milvus asks etcd every few seconds; until then a process shows the former value
 _COORDINATORS = frozenset({"QueryCoord", "DataCoord", "RootCoord", "IndexCoord"})
 _MIXED, _INDEX_NODE, _DATA_NODE = "MixCoord", "IndexNode", "DataNode"
+_SECTIONS = frozenset(
+    one.lower() for one in (*_COORDINATORS, _MIXED, _INDEX_NODE, _DATA_NODE, "QueryNode", "Proxy", "StreamingNode")
+)
+"""Sections of keys that only processes of that component show."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,13 +69,22 @@ def readers(component: str, snapshot: Snapshot) -> tuple[ComponentPod, ...]:
 def shown(wish: Wish, snapshot: Snapshot) -> Shown:
     """What the running processes that read the key say of it.
 
-    Where none of them can be asked (a proxy tells nobody), those that show a key that all share, such as
-    common.gracefulTime: they read the same etcd.
+    Where none of them tells, those that do: they read the same etcd. A proxy tells nothing at all, and a QueryNode
+    nothing of `queryCoord.overloadedMemoryThresholdPercentage`, though it reads it: a process tells of its own section
+    and of those that all share.
     """
-    pods, name = {pod.pod for pod in readers(wish.component, snapshot)}, normalised(wish.name)
+    name = normalised(wish.name)
+    pods = {pod.pod for pod in readers(wish.component, snapshot) if _tells(pod.component, wish.name)}
     told = sorted(snapshot.read_back, key=lambda one: one.pod)
     asked = [one for one in told if one.pod in pods] or [one for one in told if name in one.values]
     return Shown(values=tuple((one.pod, one.values.get(name)) for one in asked))
+
+
+def _tells(component: str, name: str) -> bool:
+    """Whether a process of this component would show the key if it had a value for it."""
+    section = name.partition(".")[0].lower()
+    own = {component.lower(), *(one.lower() for one in _COORDINATORS if component == _MIXED)}
+    return section in own or section not in _SECTIONS
 
 
 def started_before(pods: Sequence[ComponentPod], since: datetime) -> tuple[str, ...]:
