@@ -32,7 +32,7 @@ def give_back(
     outcomes = _take_back_marks(plans, context)
     if _has_written_size(stored.status, plans):
         outcomes.append(apply.release_replicas(context))
-    return outcomes + _hand_back_keys(snapshot, context)
+    return outcomes + _hand_back_keys(stored, plans, snapshot, context)
 
 
 def readable_spec(raw: Mapping[str, Any]) -> tuple[MilvusTuningSpec | None, bool]:
@@ -95,12 +95,16 @@ def _has_written_size(before: MilvusTuningStatus, plans: Sequence[StoredPlan]) -
     return finished or any(step.kind is StepKind.SCALE_QUERY_NODES for plan in begun for step in plan.change.steps)
 
 
-def _hand_back_keys(snapshot: Snapshot, context: apply.ApplyContext) -> list[str]:
-    if not (snapshot.owned_keys.get(context.policy_uid) or snapshot.owned_levels.get(context.policy_uid)):
+def _hand_back_keys(
+    stored: StoredTuning, plans: Sequence[StoredPlan], snapshot: Snapshot, context: apply.ApplyContext
+) -> list[str]:
+    keys = snapshot.owned_keys.get(context.policy_uid, {})
+    if not keys and not snapshot.owned_levels.get(context.policy_uid):
         if context.etcd is not None and not snapshot.settings_readable:
-            raise ObserveError("etcd could not be read: whether there are keys to hand back is not known")
+            why = "etcd could not be read: whether there are keys to hand back is not known"
+            raise_if_anything_was_done(stored, plans, why)
         return []
-    later = acting_at_restart(snapshot.owned_keys[context.policy_uid], snapshot)
+    later = acting_at_restart(keys, snapshot)
     return [apply.release_hand_back(context), *([] if later is None else [later])]
 
 
