@@ -57,9 +57,10 @@ def test_a_grace_period_of_30_s_is_refused_and_of_120_s_is_not(calm: World) -> N
 def _grace_period(world: World, seconds: int) -> Iterator[None]:
     before = world.get("-n", NAMESPACE, "deployment", DEPLOYMENT)["spec"]["template"]["spec"]
     _set_grace_period(world, seconds)
+    world.await_even(3)
     try:
         yield
-    finally:
+    finally:  # rows need not become even: a policy that is there may take a node away as soon as it may
         _set_grace_period(world, before["terminationGracePeriodSeconds"])
 
 
@@ -67,7 +68,6 @@ def _set_grace_period(world: World, seconds: int) -> None:
     patch = {"spec": {"template": {"spec": {"terminationGracePeriodSeconds": seconds}}}}
     world.kubectl("-n", NAMESPACE, "patch", "deployment", DEPLOYMENT, "-p", json.dumps(patch))
     world.kubectl("-n", NAMESPACE, "rollout", "status", "deployment", DEPLOYMENT, "--timeout=180s")
-    world.await_even(3)
 
 
 def test_a_node_that_never_comes_is_given_up_and_the_size_restored(calm: World) -> None:
