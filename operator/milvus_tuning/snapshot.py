@@ -301,6 +301,11 @@ class OwnedLevel:
         return f"{self.database}.{self.collection}"
 
 
+MIX_COORD = "MixCoord"
+COORDINATORS = ("RootCoord", "QueryCoord", "DataCoord", "IndexCoord")
+"""The components that an install runs by themselves, or all in MixCoord."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ComponentPod:
     """A pod of the install, of any component.

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from milvus_tuning.decide.restart_steps import MOST_STEPS, ORDER, restart_bracket
+from milvus_tuning.api import MOST_STEPS
+from milvus_tuning.decide.restart_steps import ORDER, restart_bracket
 from milvus_tuning.plan import Step
 from milvus_tuning.snapshot import ComponentPod, Problem, ProblemKind, Snapshot
 from tests.builders import a_node, a_snapshot, a_spec, some_nodes

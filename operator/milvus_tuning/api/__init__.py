@@ -99,6 +99,7 @@ from milvus_tuning.api.spec import (
     WindowAction,
 )
 from milvus_tuning.api.status import (
+    MOST_STEPS,
     PRINTER_COLUMNS,
     Benefit,
     Condition,
@@ -133,6 +134,7 @@ __all__ = [
     "GROUP",
     "KIND",
     "MOST_DECLARED_CHARACTERS",
+    "MOST_STEPS",
     "PLAN_KIND",
     "PLAN_PLURAL",
     "PLAN_PRINTER_COLUMNS",

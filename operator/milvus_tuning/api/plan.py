@@ -9,7 +9,7 @@ from pydantic import Field
 
 from milvus_tuning.api.base import ApiModel, ObjectName, Rule
 from milvus_tuning.api.spec import MaxRisk
-from milvus_tuning.api.status import Condition, Flat, PrinterColumn, StepStatus, Text, Timestamp, Word
+from milvus_tuning.api.status import MOST_STEPS, Condition, Flat, PrinterColumn, StepStatus, Text, Timestamp, Word
 
 PLAN_KIND = "MilvusTuningPlan"
 PLAN_PLURAL = "milvustuningplans"
@@ -61,7 +61,7 @@ class PlanRisk(ApiModel):
     """How much can go wrong, and why."""
 
     level: MaxRisk
-    reasons: list[Text] = Field(max_length=24, description="Why it is of this level.")
+    reasons: list[Text] = Field(max_length=MOST_STEPS, description="Why it is of this level.")
 
 
 class PlanChange(ApiModel):
@@ -73,7 +73,7 @@ class PlanChange(ApiModel):
     reason: Word = Field(description="Why, in one word that programs may rely on.")
     message: Text = Field(description="What and why, in a sentence.")
     inputs_digest: Word = Field(description="Of the numbers that the decision was made from.")
-    steps: list[PlanStep] = Field(min_length=1, max_length=24, description="What is done, in this order.")
+    steps: list[PlanStep] = Field(min_length=1, max_length=MOST_STEPS, description="What is done, in this order.")
     predicted: PredictedEffect
     risk: PlanRisk
     declared: Annotated[str, Field(max_length=MOST_DECLARED_CHARACTERS)] | None = Field(
@@ -160,7 +160,7 @@ class MilvusTuningPlanStatus(ApiModel):
     approval: Text | None = Field(default=None, description="On whose word it runs.")
     approved_at: Timestamp | None = None
     started_at: Timestamp | None = None
-    steps: list[StepStatus] | None = Field(default=None, max_length=24)
+    steps: list[StepStatus] | None = Field(default=None, max_length=MOST_STEPS)
     outcome: Word | None = Field(default=None, description="How its steps ended.")
     outcome_message: Text | None = None
     steps_finished_at: Timestamp | None = None

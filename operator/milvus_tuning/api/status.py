@@ -15,6 +15,9 @@ MilvusName = Annotated[str, Field(max_length=255)]
 Timestamp = Annotated[str, Field(max_length=64, json_schema_extra={"format": "date-time"})]
 Flat = dict[Word, Annotated[str, Field(max_length=1024)] | None]
 
+MOST_STEPS = 24
+"""Of a plan: room for a restart of all components, and some keys."""
+
 
 class ConditionStatus(enum.StrEnum):
     """Kubernetes' three states of a condition."""
@@ -164,7 +167,7 @@ class OperationStatus(ApiModel):
     finished_at: Timestamp | None = None
     outcome: Word | None = None
     outcome_message: Text | None = None
-    steps: list[StepStatus] = Field(default_factory=list, max_length=24)
+    steps: list[StepStatus] = Field(default_factory=list, max_length=MOST_STEPS)
     risk: Word | None = None
     intent_digest: Word | None = None
     verdict: Word | None = None

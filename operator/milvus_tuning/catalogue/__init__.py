@@ -2,10 +2,21 @@
 
 from milvus_tuning.catalogue.collection_levels import LEVEL_PROPERTY, level_is_fixed
 from milvus_tuning.catalogue.keys import config_key, config_prefix, normalised, stored_spelling
-from milvus_tuning.catalogue.levers import Conversion, Intent, Lever, NoLever, components_of, find_lever, levers_of
+from milvus_tuning.catalogue.levers import (
+    EVERY_COMPONENT,
+    Conversion,
+    Intent,
+    Lever,
+    NoLever,
+    components_of,
+    find_lever,
+    lever_with_key,
+    levers_of,
+)
 from milvus_tuning.catalogue.version import ServerVersion, parse_version
 
 __all__ = [
+    "EVERY_COMPONENT",
     "LEVEL_PROPERTY",
     "Conversion",
     "Intent",
@@ -17,6 +28,7 @@ __all__ = [
     "config_prefix",
     "find_lever",
     "level_is_fixed",
+    "lever_with_key",
     "levers_of",
     "normalised",
     "parse_version",

@@ -24,6 +24,7 @@ from typing import Any
 
 import yaml
 
+from milvus_tuning.catalogue.keys import normalised
 from milvus_tuning.catalogue.reading import catalogue
 from milvus_tuning.catalogue.registry import Catalogue, ConfigKey, Evidence
 from milvus_tuning.catalogue.values import range_error, type_error
@@ -185,6 +186,12 @@ def find_lever(intent: Intent, version: ServerVersion) -> Lever | NoLever:
     newest = max(lever.until for lever in levers)
     reason = f"{version} is newer than what is known (below {newest})" if version >= newest else "no lever is known"
     return NoLever(intent=intent, reason=reason)
+
+
+def lever_with_key(key: str, version: ServerVersion) -> Lever | None:
+    """The lever whose key is this one in exactly this version, in whichever spelling; the first in order of intents."""
+    found = (find_lever(intent, version) for intent in Intent)
+    return next((one for one in found if isinstance(one, Lever) and normalised(one.key) == normalised(key)), None)
 
 
 def levers_of(intent: Intent) -> tuple[Lever, ...]:

@@ -27,13 +27,10 @@ from milvus_tuning.decide.scale_in import estimated_drain_seconds
 from milvus_tuning.decide.serving import not_served
 from milvus_tuning.decide.words import listed, percent, seconds, size
 from milvus_tuning.plan import Step, StepKind
-from milvus_tuning.snapshot import QueryNode, Snapshot
+from milvus_tuning.snapshot import COORDINATORS, MIX_COORD, QueryNode, Snapshot
 
 SECONDS_PER_POD = 300  # to be stopped (30 s of grace as a rule), scheduled, started and called ready
-MOST_STEPS = 24  # of a plan: room for all components and some keys
-MIX = "MixCoord"
-COORDINATORS = ("RootCoord", "QueryCoord", "DataCoord", "IndexCoord")
-ORDER = (MIX, *COORDINATORS, "DataNode", "IndexNode", "StreamingNode", QUERY_NODE, "Proxy")
+ORDER = (MIX_COORD, *COORDINATORS, "DataNode", "IndexNode", "StreamingNode", QUERY_NODE, "Proxy")
 Bracket = tuple[tuple[Step, ...], tuple[Step, ...]]
 
 
@@ -64,9 +61,9 @@ def _running(components: Sequence[str], snapshot: Snapshot) -> frozenset[str]:
     """The components among these that have pods, under the name of the process that they run in."""
     there = {pod.component for pod in snapshot.components if not pod.terminating}
     asked = set(components)
-    if MIX in there and asked.intersection(COORDINATORS):
-        asked.add(MIX)
-    if MIX in asked:
+    if MIX_COORD in there and asked.intersection(COORDINATORS):
+        asked.add(MIX_COORD)
+    if MIX_COORD in asked:
         asked.update(COORDINATORS)
     return frozenset(asked & there)
 

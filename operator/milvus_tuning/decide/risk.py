@@ -23,10 +23,10 @@ from milvus_tuning.decide.config.keys import is_inferred
 from milvus_tuning.decide.readback import integer
 from milvus_tuning.decide.restart_seen import leads_back
 from milvus_tuning.plan import Risk, Step, StepKind, segment_ids
+from milvus_tuning.snapshot import COORDINATORS, MIX_COORD
 
 _ALONE = {"Proxy": "all searches and writes fail", "DataNode": "no data is written to storage"}
-_COORDINATORS = ("MixCoord", "RootCoord", "QueryCoord", "DataCoord", "IndexCoord")
-_ALONE |= dict.fromkeys(_COORDINATORS, "requests wait or fail")
+_ALONE |= dict.fromkeys((MIX_COORD, *COORDINATORS), "requests wait or fail")
 _IDLE = "nobody does its work"
 CONSISTENCY_KEYS = frozenset({normalised("common.gracefulTime")})
 

@@ -19,7 +19,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from milvus_tuning.api import LoadBalancing, MilvusTuningSpec, Mode
+from milvus_tuning.api import MOST_STEPS, LoadBalancing, MilvusTuningSpec, Mode
 from milvus_tuning.catalogue import Intent, Lever, NoLever, find_lever, normalised, parse_version
 from milvus_tuning.decide.collection_consistency import collection_consistency
 from milvus_tuning.decide.config.declared import Declared, declared, unsupported
@@ -28,9 +28,8 @@ from milvus_tuning.decide.config.judge import judged, status_of
 from milvus_tuning.decide.config.keys import is_inferred
 from milvus_tuning.decide.config.overrides import overrides
 from milvus_tuning.decide.config.restarts import restart_change
-from milvus_tuning.decide.config.wishes import Outcome, View, wish_of, without_key
+from milvus_tuning.decide.config.wishes import Outcome, View, etcd_trouble, wish_of, without_key
 from milvus_tuning.decide.damping import Damper, damping_levers, damping_text, damps, why_not
-from milvus_tuning.decide.restart_steps import MOST_STEPS
 from milvus_tuning.plan import Operation, SettingState, SettingStatus, Step
 from milvus_tuning.snapshot import Snapshot
 
@@ -122,9 +121,7 @@ def _hindrance(spec: MilvusTuningSpec, snapshot: Snapshot, *, read_only: bool) -
         return "the operator is read-only"
     if parse_version(snapshot.milvus_version) is None:
         return f"the server version {snapshot.milvus_version or ''} is not known"
-    if not snapshot.settings_readable:
-        return "etcd could not be read"
-    return "the root path in etcd is not proven" if snapshot.etcd_root_path is None else None
+    return etcd_trouble(snapshot)
 
 
 def _outcome(one: Declared, view: View) -> Outcome:

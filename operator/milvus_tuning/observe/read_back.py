@@ -34,7 +34,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from milvus_tuning.api import MilvusTuningSpec
-from milvus_tuning.catalogue import Intent, Lever, ServerVersion, find_lever
+from milvus_tuning.catalogue import EVERY_COMPONENT, Intent, Lever, ServerVersion, find_lever
 from milvus_tuning.catalogue.reading import catalogue
 from milvus_tuning.clients.configuration import ConfigurationError, read_configuration, read_management
 from milvus_tuning.clients.milvus import host_of
@@ -48,7 +48,6 @@ KEPT_SECONDS: Final = 120.0
 RETRY_SECONDS: Final = 30.0  # for one that was silent: a NetworkPolicy must not cost each pass its timeouts
 MANAGEMENT_SINCE: Final = ServerVersion(2, 6, 14)
 MERGED_SINCE: Final = ServerVersion(2, 6, 0)
-EVERYBODY: Final = "every component"  # in the catalogue: who must restart for a shared key
 MIX_COORD: Final = "mixcoord"
 _COORDINATORS: Final = ("rootcoord", "querycoord", "datacoord")
 
@@ -211,8 +210,8 @@ def _tells(key: str, sections: Sequence[str], word: str, version: ServerVersion)
     if section in _SECTIONS:
         return section in sections
     known = catalogue().find(key)
-    reads = known.restarts(version) if known else EVERYBODY
-    return reads == EVERYBODY or word in reads.replace(",", " ").split()
+    reads = known.restarts(version) if known else EVERY_COMPONENT
+    return reads == EVERY_COMPONENT or word in reads.replace(",", " ").split()
 
 
 def _processes_of(

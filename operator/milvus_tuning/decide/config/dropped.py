@@ -7,16 +7,14 @@ from dataclasses import dataclass
 
 from milvus_tuning.catalogue import (
     Intent,
-    Lever,
     ServerVersion,
-    find_lever,
+    lever_with_key,
     levers_of,
     normalised,
     parse_version,
-    stored_spelling,
 )
 from milvus_tuning.catalogue.reading import catalogue
-from milvus_tuning.decide.config.evidence import components_of
+from milvus_tuning.decide.config.evidence import ELSEWHERE, IN_ETCD, components_of
 from milvus_tuning.decide.config.judge import rolled_back
 from milvus_tuning.decide.config.keys import hand_back_steps
 from milvus_tuning.decide.config.wishes import Outcome, View
@@ -56,9 +54,9 @@ def reader_at_start(key: str, version: ServerVersion | None) -> Reader | None:
     """Who reads this key at start only, in this version; None for a key that is read live, or by nobody."""
     if version is None:
         return None
-    for lever in (find_lever(intent, version) for intent in Intent):
-        if isinstance(lever, Lever) and stored_spelling(lever.key) == key:
-            return None if lever.live else Reader(name=lever.key, component=lever.component)
+    lever = lever_with_key(key, version)
+    if lever is not None:
+        return None if lever.live else Reader(name=lever.key, component=lever.component)
     known = catalogue().find(key)
     if known is None or not known.exists(version) or known.is_live(version) or known.effect(version) is not None:
         return None
@@ -122,7 +120,7 @@ def _status(
         key=key,
         desired=desired,
         effective=stored.value if stored else None,
-        source="etcd" if stored else "file or default",
+        source=IN_ETCD if stored else ELSEWHERE,
         state=state,
         message=message,
         component=component,

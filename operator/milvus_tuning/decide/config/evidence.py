@@ -15,17 +15,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from milvus_tuning.catalogue import normalised
+from milvus_tuning.catalogue import EVERY_COMPONENT, normalised
 from milvus_tuning.decide.config.wishes import View, Wish
-from milvus_tuning.snapshot import ComponentPod, EtcdSetting, Snapshot
+from milvus_tuning.snapshot import COORDINATORS, MIX_COORD, ComponentPod, EtcdSetting, Snapshot
 
-EVERY = "every component"
 IN_ETCD, IN_ENVIRONMENT, IN_FILE, BY_DEFAULT, ELSEWHERE = "etcd", "environment", "file", "default", "file or default"
 SETTLE_SECONDS = 15.0  # Milvus asks etcd every few seconds; until then a process shows the former value
-_COORDINATORS = frozenset({"QueryCoord", "DataCoord", "RootCoord", "IndexCoord"})
-_MIXED, _INDEX_NODE, _DATA_NODE = "MixCoord", "IndexNode", "DataNode"
+_INDEX_NODE, _DATA_NODE = "IndexNode", "DataNode"
 _SECTIONS = frozenset(
-    one.lower() for one in (*_COORDINATORS, _MIXED, _INDEX_NODE, _DATA_NODE, "QueryNode", "Proxy", "StreamingNode")
+    one.lower() for one in (*COORDINATORS, MIX_COORD, _INDEX_NODE, _DATA_NODE, "QueryNode", "Proxy", "StreamingNode")
 )
 """Sections of keys that only processes of that component show."""
 
@@ -53,7 +51,7 @@ class Shown:
 def components_of(text: str, snapshot: Snapshot) -> tuple[str, ...]:
     """The components that run in this install, of those that the catalogue names; coordinators may run as one."""
     running = sorted({pod.component for pod in snapshot.components})
-    if text == EVERY:
+    if text == EVERY_COMPONENT:
         return tuple(running)
     found = [part for word in re.split(r", | and ", text) for part in _runs_as(word, running)]
     return tuple(dict.fromkeys(found))
@@ -83,7 +81,7 @@ def shown(wish: Wish, snapshot: Snapshot) -> Shown:
 def _tells(component: str, name: str) -> bool:
     """Whether a process of this component would show the key if it had a value for it."""
     section = name.partition(".")[0].lower()
-    own = {component.lower(), *(one.lower() for one in _COORDINATORS if component == _MIXED)}
+    own = {component.lower(), *(one.lower() for one in COORDINATORS if component == MIX_COORD)}
     return section in own or section not in _SECTIONS
 
 
@@ -121,8 +119,8 @@ def beside_etcd(name: str, snapshot: Snapshot) -> tuple[str | None, str]:
 def _runs_as(word: str, running: Sequence[str]) -> tuple[str, ...]:
     if word in running:
         return (word,)
-    if word in _COORDINATORS and _MIXED in running:
-        return (_MIXED,)
-    if word == _MIXED:
-        return tuple(one for one in running if one in _COORDINATORS)
+    if word in COORDINATORS and MIX_COORD in running:
+        return (MIX_COORD,)
+    if word == MIX_COORD:
+        return tuple(one for one in running if one in COORDINATORS)
     return (_DATA_NODE,) if word == _INDEX_NODE and _DATA_NODE in running else ()

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
 
-from milvus_tuning.catalogue import Conversion, Intent, Lever, ServerVersion, find_lever, normalised
+from milvus_tuning.catalogue import Conversion, ServerVersion, lever_with_key, normalised
 from milvus_tuning.catalogue.lint import Finding, KeyState, Setting, Target, evidence_of, lint, suggest, target
 from milvus_tuning.catalogue.reading import catalogue
 from milvus_tuning.catalogue.registry import ConfigKey, Evidence, ValueType
@@ -52,9 +52,9 @@ def _override(key: str, value: str, finding: Finding, release: Target, view: Vie
     known = catalogue().find(key)
     if known is None:
         return _not_listed(key, finding)
-    carrier = _carrier(key, release.version)
-    if carrier is not None:
-        message = f"{known.name} is carried by {carrier.field}: declare that instead"
+    lever = lever_with_key(key, release.version)
+    if lever is not None:
+        message = f"{known.name} is carried by {lever.intent.field}: declare that instead"
         return without_key(_intent(key), SettingState.REFUSED, message, key=known.name)
     return judged(_wish(key, value, known, release), view)
 
@@ -117,15 +117,6 @@ def _twice(key: str, declared: Mapping[str, str]) -> Outcome:
     same = [other for other in sorted(declared) if normalised(other) == normalised(key)]
     message = f"{' and '.join(same)} are one key to Milvus: write one of them"
     return without_key(_intent(key), SettingState.REFUSED, message)
-
-
-def _carrier(key: str, version: ServerVersion) -> Intent | None:
-    """The intent whose lever is this key in this version."""
-    levers = (find_lever(intent, version) for intent in Intent)
-    return next(
-        (lever.intent for lever in levers if isinstance(lever, Lever) and normalised(lever.key) == normalised(key)),
-        None,
-    )
 
 
 def _intent(key: str) -> str:

@@ -13,9 +13,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from milvus_tuning.api import MilvusTuningSpec
+from milvus_tuning.api import MOST_STEPS, MilvusTuningSpec
 from milvus_tuning.decide.config.wishes import Outcome
-from milvus_tuning.decide.restart_steps import MOST_STEPS, restart_bracket
+from milvus_tuning.decide.restart_steps import restart_bracket
 from milvus_tuning.decide.words import listed
 from milvus_tuning.plan import Step
 from milvus_tuning.snapshot import Snapshot
@@ -31,7 +31,8 @@ def restart_change(
     hindrance: why nothing is written now. live_first: live keys are to be written before. No steps with either.
     """
     pending = [outcome for outcome in outcomes if outcome.components and outcome.step is not None]
-    obstacles = {outcome.components: _obstacle(outcome.components, spec, snapshot) for outcome in pending}
+    asked = {outcome.components for outcome in pending}
+    obstacles = {components: _obstacle(components, spec, snapshot) for components in asked}
     able = [outcome for outcome in pending if obstacles[outcome.components] is None]
     chosen = _that_fit(able)
     halves = restart_bracket(_components(chosen), snapshot, spec) if chosen else None

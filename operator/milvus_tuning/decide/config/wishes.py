@@ -12,6 +12,13 @@ from milvus_tuning.plan import Operation, SettingState, SettingStatus, Step
 from milvus_tuning.snapshot import EtcdSetting, OwnedKey, Snapshot
 
 
+def etcd_trouble(snapshot: Snapshot) -> str | None:
+    """Why etcd says nothing, or nothing that counts."""
+    if not snapshot.settings_readable:
+        return "etcd could not be read"
+    return "the root path in etcd is not proven" if snapshot.etcd_root_path is None else None
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class View:
     """What the judgement of one setting rests on."""
@@ -32,9 +39,7 @@ class View:
 
     def unreadable(self) -> str | None:
         """Why etcd says nothing, or nothing that counts."""
-        if not self.snapshot.settings_readable:
-            return "etcd could not be read"
-        return "the root path in etcd is not proven" if self.snapshot.etcd_root_path is None else None
+        return etcd_trouble(self.snapshot)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
