@@ -187,11 +187,20 @@ def test_the_object_is_written_for(changes: dict[str, Any]) -> None:
 CORES = st.lists(st.floats(0.0, 3.0), min_size=1, max_size=30)
 
 
+def quantum(thousandths: float) -> float:
+    """The step of what status says at a value."""
+    return 1.0 if thousandths < 10 else 10.0 ** (math.floor(math.log10(thousandths)) - 1)
+
+
 def jitter(value: float, part: float) -> float:
-    """The value with noise of less than one quantum of what status says."""
+    """The value with noise of less than one quantum of what status says, there and where it comes to.
+
+    1062 is said in hundreds and 975 in tens: to say 975 after it is news.
+    """
     thousandths = value * 1000
-    quantum = 1.0 if thousandths < 10 else 10.0 ** (math.floor(math.log10(thousandths)) - 1)
-    return max(0.0, thousandths + part * quantum) / 1000
+    step = quantum(thousandths)
+    step = min(step, quantum(max(0.0, thousandths + part * step)))
+    return max(0.0, thousandths + part * step) / 1000
 
 
 @given(cores=CORES, data=st.data())
