@@ -82,7 +82,7 @@ def seen(wish: Wish, world: World) -> View:
         etcd_root_path=world.root_path,
         components=tuple(a_component(component, pod, started_at=world.started_at) for pod in world.shown),
         read_back=tuple(
-            ReadBack(pod=pod, values={} if value == "nothing" else {name: value})
+            ReadBack(pod=pod, values={} if value == "nothing" else {name: value}, asked=(name,))
             for pod, value in world.shown.items()
             if value is not None
         ),

@@ -22,10 +22,6 @@ from milvus_tuning.snapshot import COORDINATORS, MIX_COORD, ComponentPod, EtcdSe
 IN_ETCD, IN_ENVIRONMENT, IN_FILE, BY_DEFAULT, ELSEWHERE = "etcd", "environment", "file", "default", "file or default"
 SETTLE_SECONDS = 15.0  # Milvus asks etcd every few seconds; until then a process shows the former value
 _INDEX_NODE, _DATA_NODE = "IndexNode", "DataNode"
-_SECTIONS = frozenset(
-    one.lower() for one in (*COORDINATORS, MIX_COORD, _INDEX_NODE, _DATA_NODE, "QueryNode", "Proxy", "StreamingNode")
-)
-"""Sections of keys that only processes of that component show."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,22 +63,14 @@ def readers(component: str, snapshot: Snapshot) -> tuple[ComponentPod, ...]:
 def shown(wish: Wish, snapshot: Snapshot) -> Shown:
     """What the running processes that read the key say of it.
 
-    Where none of them tells, those that do: they read the same etcd. A proxy tells nothing at all, and a QueryNode
-    nothing of `queryCoord.overloadedMemoryThresholdPercentage`, though it reads it: a process tells of its own section
-    and of those that all share.
+    Where none of them was asked, those that show it: they read the same etcd. A proxy cannot be asked at all, and a
+    QueryNode not for `queryCoord.overloadedMemoryThresholdPercentage`, though it reads it.
     """
     name = normalised(wish.name)
-    pods = {pod.pod for pod in readers(wish.component, snapshot) if _tells(pod.component, wish.name)}
-    told = sorted(snapshot.read_back, key=lambda one: one.pod)
+    pods = {pod.pod for pod in readers(wish.component, snapshot)}
+    told = sorted((one for one in snapshot.read_back if one.tells(name)), key=lambda one: one.pod)
     asked = [one for one in told if one.pod in pods] or [one for one in told if name in one.values]
     return Shown(values=tuple((one.pod, one.values.get(name)) for one in asked))
-
-
-def _tells(component: str, name: str) -> bool:
-    """Whether a process of this component would show the key if it had a value for it."""
-    section = name.partition(".")[0].lower()
-    own = {component.lower(), *(one.lower() for one in COORDINATORS if component == MIX_COORD)}
-    return section in own or section not in _SECTIONS
 
 
 def started_before(pods: Sequence[ComponentPod], since: datetime) -> tuple[str, ...]:
