@@ -47,7 +47,10 @@ DEAD = replace(LIVE, name="queryCoord.scoreUnbalanceTolerationFactor")
 
 @dataclass(frozen=True, kw_only=True)
 class World:
-    """What a judgement is made in; shown is what the pods of the component say, None: it was not asked."""
+    """What a judgement is made in; shown is what the pods of the component say, None: it was not asked.
+
+    probed: what they say was seen in what they do.
+    """
 
     stored: str | None = None
     spellings: tuple[str, ...] | None = None
@@ -55,6 +58,7 @@ class World:
     ours_since: datetime | None = None
     ours: bool = False
     shown: Mapping[str, str | None] = field(default_factory=lambda: {"one": None})
+    probed: bool = False
     started_at: datetime = LONG_AGO - timedelta(hours=1)
     file: str | None = None
     environment: str | None = None
@@ -82,7 +86,12 @@ def seen(wish: Wish, world: World) -> View:
         etcd_root_path=world.root_path,
         components=tuple(a_component(component, pod, started_at=world.started_at) for pod in world.shown),
         read_back=tuple(
-            ReadBack(pod=pod, values={} if value == "nothing" else {name: value}, asked=(name,))
+            ReadBack(
+                pod=pod,
+                values={} if value == "nothing" else {name: value},
+                asked=(name,),
+                acting=(name,) if world.probed else (),
+            )
             for pod, value in world.shown.items()
             if value is not None
         ),
@@ -367,6 +376,84 @@ CASES = [
         AT_START,
         World(file="60000", shown=SHOWS),
         ("Effective", "60000", "file", False, "set in the install (file); read back from one"),
+    ),
+    (
+        "at start, written after the pod started, whose probe shows it at work",
+        AT_START,
+        World(stored="60000", shown=SHOWS, probed=True, ours_since=LONG_AGO),
+        ("Effective", "60000", "etcd", False, "read at start; a probe shows it at work on one"),
+    ),
+    (
+        "at start, written after the pod started, whose probe shows the former value",
+        AT_START,
+        World(stored="60000", shown=OTHERWISE, probed=True, ours_since=LONG_AGO),
+        (
+            "PendingRestart",
+            "3000",
+            "etcd",
+            False,
+            "stored in etcd since 2026-01-01T11:00:00Z; one started before that, and reads it at the next start",
+        ),
+    ),
+    (
+        "at start, written before the pod started, whose probe shows another",
+        AT_START,
+        World(stored="60000", shown=OTHERWISE, probed=True, ours_since=LONG_AGO, started_at=JUST_NOW),
+        (
+            "Shadowed",
+            "3000",
+            "etcd",
+            False,
+            "stored in etcd as declared, and one has 3000: something goes before etcd there",
+        ),
+    ),
+    (
+        "at start, stored since nobody knows when, and a probe shows it at work",
+        AT_START,
+        World(stored="60000", shown=SHOWS, probed=True),
+        ("Effective", "60000", "etcd", False, "read at start; a probe shows it at work on one"),
+    ),
+    (
+        "at start, stored since nobody knows when, and a probe of one of two shows it at work",
+        AT_START,
+        World(stored="60000", shown={"one": "60000", "two": None}, probed=True),
+        (
+            "NoEvidence",
+            "60000",
+            "etcd",
+            False,
+            "stored in etcd as declared, since when is not known; Proxy reads it at start only",
+        ),
+    ),
+    (
+        "at start, stored since nobody knows when, and a probe shows another",
+        AT_START,
+        World(stored="60000", shown=OTHERWISE, probed=True),
+        (
+            "PendingRestart",
+            "3000",
+            "etcd",
+            False,
+            "stored in etcd as declared, and one still works by 3000: Proxy reads it at start",
+        ),
+    ),
+    (
+        "at start, by a file, and a probe shows it at work",
+        AT_START,
+        World(file="60000", shown=SHOWS, probed=True),
+        ("Effective", "60000", "file", False, "set in the install (file); a probe shows it at work on one"),
+    ),
+    (
+        "at start, by a file, and a probe shows that it is not",
+        AT_START,
+        World(file="60000", shown=OTHERWISE, probed=True),
+        (
+            "PendingRestart",
+            "3000",
+            "file",
+            True,
+            "read by Proxy at start only; a plan sets proxy.maxtasknum: unset -> 60000 and restarts Proxy",
+        ),
     ),
     (
         "at start, root path not proven",

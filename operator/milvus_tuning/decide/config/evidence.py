@@ -26,9 +26,13 @@ _INDEX_NODE, _DATA_NODE = "IndexNode", "DataNode"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Shown:
-    """What the processes of a component say of one key: by pod, in order of name; None where it has no value there."""
+    """What the processes of a component say of one key: by pod, in order of name; None where it has no value there.
+
+    acting are the pods whose value was seen in what they do: it is in force there, whenever they started.
+    """
 
     values: tuple[tuple[str, str | None], ...]
+    acting: frozenset[str] = frozenset()
 
     def other(self, wish: Wish) -> tuple[str, str] | None:
         """The first pod that shows another value than the desired one, and that value."""
@@ -38,6 +42,10 @@ class Shown:
     def without(self) -> tuple[str, ...]:
         """The pods that were asked and have no value for it."""
         return tuple(pod for pod, value in self.values if value is None)
+
+    def acts(self, pod: str, wish: Wish) -> bool:
+        """Whether what the pod does shows the desired value."""
+        return pod in self.acting and any(one == pod and value and wish.same(value) for one, value in self.values)
 
     def proves(self, wish: Wish) -> bool:
         """Whether a process was asked, and all that were show the desired value."""
@@ -63,14 +71,17 @@ def readers(component: str, snapshot: Snapshot) -> tuple[ComponentPod, ...]:
 def shown(wish: Wish, snapshot: Snapshot) -> Shown:
     """What the running processes that read the key say of it.
 
-    Where none of them was asked, those that show it: they read the same etcd. A proxy cannot be asked at all, and a
-    QueryNode not for `queryCoord.overloadedMemoryThresholdPercentage`, though it reads it.
+    Where none of them was asked, those that show it: they read the same etcd. A proxy can be probed at most, and a
+    QueryNode is not asked for `queryCoord.overloadedMemoryThresholdPercentage`, though it reads it.
     """
     name = normalised(wish.name)
     pods = {pod.pod for pod in readers(wish.component, snapshot)}
     told = sorted((one for one in snapshot.read_back if one.tells(name)), key=lambda one: one.pod)
     asked = [one for one in told if one.pod in pods] or [one for one in told if name in one.values]
-    return Shown(values=tuple((one.pod, one.values.get(name)) for one in asked))
+    return Shown(
+        values=tuple((one.pod, one.values.get(name)) for one in asked),
+        acting=frozenset(one.pod for one in asked if name in one.acting),
+    )
 
 
 def started_before(pods: Sequence[ComponentPod], since: datetime) -> tuple[str, ...]:

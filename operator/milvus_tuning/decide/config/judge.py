@@ -5,6 +5,7 @@ In force it is only where running processes were seen to have it:
 
     stored, every process that was asked shows it, read live              Effective
     stored, read at start, and every reader started after the write       Effective, where the processes show it, too
+    stored, read at start, and what each reader does shows it             Effective, whenever they started
     stored, nobody could be asked                                         NoEvidence
     stored, a process shows another value                                 Shadowed; just written: Applying
     stored, read at start, and a reader is older than the write           PendingRestart
@@ -14,6 +15,8 @@ A key that is read at start is never in etcd before the change that restarts its
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from milvus_tuning.catalogue import Intent
 from milvus_tuning.catalogue.reading import catalogue
@@ -122,15 +125,15 @@ def _dead(wish: Wish, view: View) -> str | None:
 
 def _stands(wish: Wish, stored: EtcdSetting, view: View) -> Outcome:
     """The stored value is the desired one: whether running processes have it."""
+    seen = shown(wish, view.snapshot)
     if not wish.live:
-        waiting = _not_read_yet(wish, stored, view)
+        waiting = _not_read_yet(wish, stored, seen, view)
         if waiting is not None:
             return _settled(wish, view, *waiting)
-    seen = shown(wish, view.snapshot)
     settling = is_settling(wish, stored, view)
     other = seen.other(wish)
     if seen.proves(wish):
-        return _settled(wish, view, SettingState.EFFECTIVE, f"{wish.evidence}; read back from {_pods(seen)}")
+        return _settled(wish, view, SettingState.EFFECTIVE, f"{wish.evidence}; {_told_by(seen)}")
     if seen.values and settling:
         return _settled(wish, view, SettingState.APPLYING, f"written just now; {_pods(seen)} may not have read it yet")
     if other is not None:
@@ -143,21 +146,34 @@ def _stands(wish: Wish, stored: EtcdSetting, view: View) -> Outcome:
     return _settled(wish, view, SettingState.NO_EVIDENCE, message)
 
 
-def _not_read_yet(wish: Wish, stored: EtcdSetting, view: View) -> tuple[SettingState, str] | None:
-    """Of a key that is read at start: who started before it was written; None where nobody did."""
+def _not_read_yet(wish: Wish, stored: EtcdSetting, seen: Shown, view: View) -> tuple[SettingState, str] | None:
+    """Of a key that is read at start: who started before it was written, and does not act by it; None for nobody."""
     if view.under_way.get(wish.key) == wish.desired:
         return SettingState.APPLYING, f"written; {wish.component} restarts, one pod at a time"
+    left = [pod for pod in readers(wish.component, view.snapshot) if not seen.acts(pod.pod, wish)]
     since = written_at(wish, stored, view)
     if since is None:
-        return SettingState.NO_EVIDENCE, (
-            f"stored in etcd as declared, since when is not known; {wish.component} reads it at start only"
-        )
-    older = started_before(readers(wish.component, view.snapshot), since)
+        return _since_unknown(wish, seen, [pod.pod for pod in left if pod.ready or pod.started_at is not None])
+    older = started_before(left, since)
     if not older:
         return None
     return SettingState.PENDING_RESTART, (
         f"stored in etcd since {since:%Y-%m-%dT%H:%M:%SZ}; {listed(older)} started before that, and "
         f"{'reads' if len(older) == 1 else 'read'} it at the next start"
+    )
+
+
+def _since_unknown(wish: Wish, seen: Shown, left: Sequence[str]) -> tuple[SettingState, str] | None:
+    """Of a key that is read at start and was stored nobody knows when; left are the pods that do not act by it."""
+    other = seen.other(wish)
+    if other is not None and other[0] in seen.acting:
+        return SettingState.PENDING_RESTART, (
+            f"stored in etcd as declared, and {other[0]} still works by {other[1]}: {wish.component} reads it at start"
+        )
+    if seen.values and not left:
+        return None
+    return SettingState.NO_EVIDENCE, (
+        f"stored in etcd as declared, since when is not known; {wish.component} reads it at start only"
     )
 
 
@@ -171,10 +187,16 @@ def _from_install(wish: Wish, view: View) -> Outcome | None:
     if value is None or not wish.same(value) or (seen.values and not seen.proves(wish)):
         return None
     if seen.proves(wish):
-        message = f"set in the install ({source}); read back from {_pods(seen)}"
+        message = f"set in the install ({source}); {_told_by(seen)}"
         return _settled(wish, view, SettingState.EFFECTIVE, message)
     message = f"set as declared in the install ({source}); no running {wish.component} could be asked"
     return _settled(wish, view, SettingState.NO_EVIDENCE, message)
+
+
+def _told_by(seen: Shown) -> str:
+    """Who told the value, and how: what a process does says more than what it has read."""
+    by_probe = seen.acting.issuperset(pod for pod, _ in seen.values)
+    return f"a probe shows it at work on {_pods(seen)}" if by_probe else f"read back from {_pods(seen)}"
 
 
 def _pods(seen: Shown) -> str:
