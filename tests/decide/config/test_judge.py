@@ -12,6 +12,7 @@ from milvus_tuning.catalogue import Conversion, Intent, normalised, parse_versio
 from milvus_tuning.decide.config.judge import judged
 from milvus_tuning.decide.config.wishes import View, Wish
 from milvus_tuning.plan import SettingState, StepKind
+from milvus_tuning.plan.moves import LastMove
 from milvus_tuning.snapshot import EtcdSetting, OwnedKey, ReadBack, Snapshot
 from tests.decide.running import a_component
 
@@ -66,6 +67,7 @@ class World:
     root_path: str | None = "by-dev"
     hindrance: str | None = None
     under_way: bool = False
+    moved_at: datetime | None = None
 
 
 def seen(wish: Wish, world: World) -> View:
@@ -106,6 +108,9 @@ def seen(wish: Wish, world: World) -> View:
         owned={wish.key: owned} if world.ours or world.ours_since else {},
         hindrance=world.hindrance,
         under_way={wish.key: wish.desired} if world.under_way else {},
+        moved=None
+        if world.moved_at is None
+        else LastMove(at=world.moved_at, segment_id=7, full_name="default.products", source=3, target=5),
     )
 
 
@@ -485,6 +490,43 @@ CASES = [
             False,
             "stored in etcd as declared, and one has true: something goes before etcd there",
         ),
+    ),
+    (
+        "placement, ours since long ago, and Milvus moves all the same",
+        PLACEMENT,
+        World(stored="false", leased=True, ours_since=LONG_AGO, shown={"one": "false"}, moved_at=NOW),
+        (
+            "NoEvidence",
+            "false",
+            "etcd",
+            False,
+            "stored in etcd since 2026-01-01T11:00:00Z, and Milvus moves segments all the same: segment 7 of "
+            "default.products went from QueryNode 3 to 5 at 2026-01-01T12:00:00Z",
+        ),
+    ),
+    (
+        "placement, ours since long ago, and a move of before or soon after",
+        PLACEMENT,
+        World(
+            stored="false",
+            leased=True,
+            ours_since=LONG_AGO,
+            shown={"one": "false"},
+            moved_at=LONG_AGO + timedelta(minutes=15),
+        ),
+        ("Effective", "false", "etcd", False, "read at each balance check; read back from one"),
+    ),
+    (
+        "placement, ours since nobody knows when, and Milvus moves",
+        PLACEMENT,
+        World(stored="false", leased=True, ours=True, shown={"one": "false"}, moved_at=NOW),
+        ("Effective", "false", "etcd", False, "read at each balance check; read back from one"),
+    ),
+    (
+        "Milvus places, and moves: as it should",
+        MILVUS_PLACES,
+        World(stored="true", ours=False, shown={"one": "true"}, moved_at=NOW),
+        ("Effective", "true", "etcd", False, "read at each balance check; read back from one"),
     ),
     (
         "placement, somebody else's",

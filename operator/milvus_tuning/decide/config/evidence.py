@@ -13,14 +13,17 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from milvus_tuning.catalogue import EVERY_COMPONENT, normalised
+from milvus_tuning.catalogue import EVERY_COMPONENT, Intent, normalised
 from milvus_tuning.decide.config.wishes import View, Wish
 from milvus_tuning.snapshot import COORDINATORS, MIX_COORD, ComponentPod, EtcdSetting, Snapshot
 
 IN_ETCD, IN_ENVIRONMENT, IN_FILE, BY_DEFAULT, ELSEWHERE = "etcd", "environment", "file", "default", "file or default"
 SETTLE_SECONDS = 15.0  # Milvus asks etcd every few seconds; until then a process shows the former value
+STILL_MOVING = timedelta(minutes=15)
+"""Within it a move of before may be seen: what a snapshot knows of a placement may be 10 minutes old (ping_pong.LATE),
+and Milvus gives a task 2 minutes (queryCoord.segmentTaskTimeout)."""
 _INDEX_NODE, _DATA_NODE = "IndexNode", "DataNode"
 
 
@@ -103,6 +106,16 @@ def is_settling(wish: Wish, stored: EtcdSetting, view: View) -> bool:
     """Whether it was written so lately that processes may not have read it yet."""
     since = written_at(wish, stored, view)
     return since is not None and (view.now - since).total_seconds() < SETTLE_SECONDS
+
+
+def moved_all_the_same(wish: Wish, stored: EtcdSetting, view: View) -> str | None:
+    """What Milvus's balancer was seen to do although we have switched it off, in words; None where it holds still."""
+    since = written_at(wish, stored, view)
+    if wish.intent != Intent.PLACEMENT_OWNER or not wish.same("false") or since is None or view.moved is None:
+        return None
+    if view.moved.at - since <= STILL_MOVING:
+        return None
+    return f"stored in etcd since {since:%Y-%m-%dT%H:%M:%SZ}, and Milvus moves segments all the same: {view.moved}"
 
 
 def beside_etcd(name: str, snapshot: Snapshot) -> tuple[str | None, str]:

@@ -7,6 +7,7 @@ In force it is only where running processes were seen to have it:
     stored, read at start, and every reader started after the write       Effective, where the processes show it, too
     stored, read at start, and what each reader does shows it             Effective, whenever they started
     stored, nobody could be asked                                         NoEvidence
+    autoBalance is off, and Milvus moved a segment long after the write   NoEvidence, with the move
     stored, a process shows another value                                 Shadowed; just written: Applying
     stored, read at start, and a reader is older than the write           PendingRestart
     read at start, and not stored                                         PendingRestart: a step inside of a restart
@@ -28,6 +29,7 @@ from milvus_tuning.decide.config.evidence import (
     beside_etcd,
     components_of,
     is_settling,
+    moved_all_the_same,
     readers,
     shown,
     started_before,
@@ -126,10 +128,9 @@ def _dead(wish: Wish, view: View) -> str | None:
 def _stands(wish: Wish, stored: EtcdSetting, view: View) -> Outcome:
     """The stored value is the desired one: whether running processes have it."""
     seen = shown(wish, view.snapshot)
-    if not wish.live:
-        waiting = _not_read_yet(wish, stored, seen, view)
-        if waiting is not None:
-            return _settled(wish, view, *waiting)
+    not_yet = _not_in_force(wish, stored, seen, view)
+    if not_yet is not None:
+        return _settled(wish, view, *not_yet)
     settling = is_settling(wish, stored, view)
     other = seen.other(wish)
     if seen.proves(wish):
@@ -144,6 +145,14 @@ def _stands(wish: Wish, stored: EtcdSetting, view: View) -> Outcome:
         return _settled(wish, view, SettingState.NO_EVIDENCE, message)
     message = f"stored in etcd as declared; no running {wish.component} could be asked"
     return _settled(wish, view, SettingState.NO_EVIDENCE, message)
+
+
+def _not_in_force(wish: Wish, stored: EtcdSetting, seen: Shown, view: View) -> tuple[SettingState, str] | None:
+    """Why a stored value is not in force whatever processes have read, or not known to be; None for no such reason."""
+    if not wish.live:
+        return _not_read_yet(wish, stored, seen, view)
+    moved = moved_all_the_same(wish, stored, view)
+    return None if moved is None else (SettingState.NO_EVIDENCE, moved)
 
 
 def _not_read_yet(wish: Wish, stored: EtcdSetting, seen: Shown, view: View) -> tuple[SettingState, str] | None:
