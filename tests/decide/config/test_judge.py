@@ -466,6 +466,18 @@ CASES = [
         World(root_path=None, shown=OTHERWISE),
         ("NotApplied", "3000", "file", False, "the root path in etcd is not proven"),
     ),
+    (
+        "dead, stored by somebody and shown",
+        DEAD,
+        World(stored="60000", shown=SHOWS),
+        (
+            "Dead",
+            "60000",
+            "etcd",
+            False,
+            "queryCoord.scoreUnbalanceTolerationFactor does nothing in 2.5.27",
+        ),
+    ),
     # -- who places ------------------------------------------------------------------------------------------------
     (
         "placement, free",
