@@ -337,6 +337,19 @@ CASES = [
             "60000",
             "etcd",
             False,
+            "stored in etcd since 2026-01-01T11:00:00Z; one started before that, and reads it at the next start; "
+            "a plan restarts Proxy",
+        ),
+    ),
+    (
+        "at start, written a moment after the pod started: clocks may differ",
+        AT_START,
+        World(stored="60000", shown=SHOWS, ours_since=LONG_AGO, started_at=LONG_AGO - timedelta(seconds=59)),
+        (
+            "PendingRestart",
+            "60000",
+            "etcd",
+            False,
             "stored in etcd since 2026-01-01T11:00:00Z; one started before that, and reads it at the next start",
         ),
     ),
@@ -397,7 +410,8 @@ CASES = [
             "3000",
             "etcd",
             False,
-            "stored in etcd since 2026-01-01T11:00:00Z; one started before that, and reads it at the next start",
+            "stored in etcd since 2026-01-01T11:00:00Z; one started before that, and reads it at the next start; "
+            "a plan restarts Proxy",
         ),
     ),
     (

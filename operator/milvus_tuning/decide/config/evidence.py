@@ -21,6 +21,7 @@ from milvus_tuning.snapshot import COORDINATORS, MIX_COORD, ComponentPod, EtcdSe
 
 IN_ETCD, IN_ENVIRONMENT, IN_FILE, BY_DEFAULT, ELSEWHERE = "etcd", "environment", "file", "default", "file or default"
 SETTLE_SECONDS = 15.0  # Milvus asks etcd every few seconds; until then a process shows the former value
+CLOCKS = timedelta(minutes=1)  # what the clocks of machines may differ by; Kubernetes asks for much less
 STILL_MOVING = timedelta(minutes=15)
 """Within it a move of before may be seen: what a snapshot knows of a placement may be 10 minutes old (ping_pong.LATE),
 and Milvus gives a task 2 minutes (queryCoord.segmentTaskTimeout)."""

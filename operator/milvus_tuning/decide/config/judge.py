@@ -9,7 +9,7 @@ In force it is only where running processes were seen to have it:
     stored, nobody could be asked                                         NoEvidence
     autoBalance is off, and Milvus moved a segment long after the write   NoEvidence, with the move
     stored, a process shows another value                                 Shadowed; just written: Applying
-    stored, read at start, and a reader is older than the write           PendingRestart
+    stored, read at start, and a reader is older than the write           PendingRestart: a restart, where we wrote it
     read at start, and not stored                                         PendingRestart: a step inside of a restart
 
 A key that is read at start is never in etcd before the change that restarts its readers: the next crash would apply it.
@@ -18,11 +18,13 @@ A key that is read at start is never in etcd before the change that restarts its
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from milvus_tuning.catalogue import Intent
 from milvus_tuning.catalogue.reading import catalogue
 from milvus_tuning.decide.config.evidence import (
     BY_DEFAULT,
+    CLOCKS,
     IN_ETCD,
     IN_FILE,
     Shown,
@@ -37,7 +39,7 @@ from milvus_tuning.decide.config.evidence import (
 )
 from milvus_tuning.decide.config.keys import set_config, take_placement
 from milvus_tuning.decide.config.wishes import Outcome, View, Wish
-from milvus_tuning.decide.rollbacks import ended_at, rollback_of
+from milvus_tuning.decide.rollbacks import ended_at, restart_rollback, rollback_of
 from milvus_tuning.decide.words import listed
 from milvus_tuning.plan import Operation, SettingState, SettingStatus, Step
 from milvus_tuning.snapshot import EtcdSetting, Snapshot
@@ -130,7 +132,8 @@ def _stands(wish: Wish, stored: EtcdSetting, view: View) -> Outcome:
     seen = shown(wish, view.snapshot)
     not_yet = _not_in_force(wish, stored, seen, view)
     if not_yet is not None:
-        return _settled(wish, view, *not_yet)
+        settled = _settled(wish, view, *not_yet)
+        return _for_a_restart(settled, wish, stored, seen, view) if not wish.live else settled
     settling = is_settling(wish, stored, view)
     other = seen.other(wish)
     if seen.proves(wish):
@@ -170,6 +173,28 @@ def _not_read_yet(wish: Wish, stored: EtcdSetting, seen: Shown, view: View) -> t
         f"stored in etcd since {since:%Y-%m-%dT%H:%M:%SZ}; {listed(older)} started before that, and "
         f"{'reads' if len(older) == 1 else 'read'} it at the next start"
     )
+
+
+def _for_a_restart(settled: Outcome, wish: Wish, stored: EtcdSetting, seen: Shown, view: View) -> Outcome:
+    """The same where the restart alone is missing: of a value that we wrote, and of pods that are clearly older.
+
+    Since when a value of somebody else is stored nobody says, and whether they want the restart neither. A minute
+    between clocks must not replace pods that have read it.
+    """
+    since = written_at(wish, stored, view)
+    names = components_of(wish.component, view.snapshot)
+    if settled.status.state is not SettingState.PENDING_RESTART or since is None or not names:
+        return settled
+    left = [pod for pod in readers(wish.component, view.snapshot) if not seen.acts(pod.pod, wish)]
+    if not started_before(left, since - CLOCKS):
+        return settled
+    rollback = restart_rollback(names, view.rollbacks)
+    if rollback is not None:
+        message = f"{settled.status.message}; the restart was {rolled_back(rollback)}; it is tried again a day later"
+        return replace(settled, status=replace(settled.status, message=message))
+    message = f"{settled.status.message}; a plan restarts {listed(names)}"
+    status = replace(settled.status, message=message)
+    return replace(settled, status=status, components=names, stored=True, inferred=wish.inferred)
 
 
 def _since_unknown(wish: Wish, seen: Shown, left: Sequence[str]) -> tuple[SettingState, str] | None:

@@ -96,13 +96,16 @@ def wish_of(lever: Lever, desired: str, *, note: str = "", objection: str | None
 class Outcome:
     """How one setting stands, the step it needs, and the key it lays claim to (None: whatever we hold goes back).
 
-    components are those that must restart for the step; empty for a key that is read live.
+    components are those that must restart for the step; empty for a key that is read live. stored: the key is as it is
+    to be, and the restart alone is missing; inferred says then what a step says of itself otherwise.
     """
 
     status: SettingStatus
     step: Step | None = None
     key: str | None = None
     components: tuple[str, ...] = ()
+    stored: bool = False
+    inferred: bool = False
 
 
 def without_key(intent: str, state: SettingState, message: str, *, key: str | None = None) -> Outcome:
