@@ -214,6 +214,15 @@ def test_a_policy_that_does_not_declare_it_probes_nobody() -> None:
     assert server.calls == []
 
 
+def test_nobody_is_probed_while_it_is_not_known_what_etcd_holds() -> None:
+    """There may be a limit under which the claim is taken for a message."""
+    server = LimitServer(limit=67108864)
+    with a_world(server, network={"maxMessageSize": "128Mi"}) as world:
+        world.etcd = {}
+        assert observe(world).read_back == ()
+    assert server.calls == []
+
+
 def test_passes_probe_again_only_after_the_container_has_restarted() -> None:
     server = LimitServer(limit=67108864)
     with a_world(server, network={"maxMessageSize": "128Mi"}) as world, ExitStack() as stack:

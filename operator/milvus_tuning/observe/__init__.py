@@ -215,7 +215,9 @@ class Observer:
         etcd: EtcdFacts,
         memory: ClusterMemory,
     ) -> tuple[ReadBack, ...]:
-        """What processes that tell nothing show of the declared keys by what they do."""
+        """What processes that tell nothing show of the declared keys by what they do; nothing while etcd is unread."""
+        if etcd.root_path is None:
+            return ()
         client = connections.milvus
         wanted = probes(keys, target, etcd.settings, client if isinstance(client, MilvusClient) else None)
         due = memory.probes.due(wanted, time.monotonic())

@@ -10,7 +10,7 @@ for a key that is read at start, whatever the age of the pod:
 
 Each proxy is probed once for as long as its container runs, and only where a policy declares the key. One that did not
 tell is left out, and probed again after RETRY_SECONDS. None is probed where a source of its configuration says 2 GiB or
-more (MOST_BYTES): it might take the claim for a message to come.
+more (MOST_BYTES), nor while etcd cannot be read: it might take the claim for a message to come.
 """
 
 from __future__ import annotations
