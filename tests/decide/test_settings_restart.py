@@ -259,14 +259,21 @@ def rolled_back(*steps: Step) -> Operation:
         pytest.param(rolled_back(a_restart("Proxy")), False, id="this very restart"),
         pytest.param(rolled_back(a_restart("DataNode"), a_restart("Proxy")), False, id="among others"),
         pytest.param(rolled_back(a_restart("DataNode")), True, id="that of another component"),
-        pytest.param(rolled_back(a_key(TASKS.lower()), a_restart("Proxy")), True, id="a write with its restart"),
+        pytest.param(
+            rolled_back(a_key(TASKS.lower(), after="512"), a_restart("Proxy")),
+            False,
+            id="the write with its restart, whose key could not be withdrawn",
+        ),
+        pytest.param(
+            rolled_back(a_key(TASKS.lower(), after="77"), a_restart("Proxy")), True, id="a write of another value"
+        ),
     ],
 )
 def test_a_restart_that_was_rolled_back_is_not_made_again_for_a_day(operation: Operation, *, again: bool) -> None:
     snapshot = a_snapshot(STORED, owned=HELD)
     steps, (status,) = setting_steps(overriding(STORED), snapshot, NOON, UID, rollbacks=[operation])
     assert (bool(steps), status.state) == (again, SettingState.PENDING_RESTART)
-    assert ("the restart was rolled back at" in status.message) is not again
+    assert ("that was rolled back at" in status.message) is not again
 
 
 def test_many_keys_are_named_within_the_room_of_a_step() -> None:

@@ -179,7 +179,8 @@ def _for_a_restart(settled: Outcome, wish: Wish, stored: EtcdSetting, seen: Show
     """The same where the restart alone is missing: of a value that we wrote, and of pods that are clearly older.
 
     Since when a value of somebody else is stored nobody says, and whether they want the restart neither. A minute
-    between clocks must not replace pods that have read it.
+    between clocks must not replace pods that have read it. Nor is a change carried through by the back door that was
+    rolled back, and whose key could not be withdrawn.
     """
     since = written_at(wish, stored, view)
     names = components_of(wish.component, view.snapshot)
@@ -188,9 +189,10 @@ def _for_a_restart(settled: Outcome, wish: Wish, stored: EtcdSetting, seen: Show
     left = [pod for pod in readers(wish.component, view.snapshot) if not seen.acts(pod.pod, wish)]
     if not started_before(left, since - CLOCKS):
         return settled
-    rollback = restart_rollback(names, view.rollbacks)
+    write = set_config(wish.key, stored, wish.desired)
+    rollback = rollback_of(write, view.rollbacks) or restart_rollback(names, view.rollbacks)
     if rollback is not None:
-        message = f"{settled.status.message}; the restart was {rolled_back(rollback)}; it is tried again a day later"
+        message = f"{settled.status.message}; that was {rolled_back(rollback)}; it is tried again a day later"
         return replace(settled, status=replace(settled.status, message=message))
     message = f"{settled.status.message}; a plan restarts {listed(names)}"
     status = replace(settled.status, message=message)
