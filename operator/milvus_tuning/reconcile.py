@@ -301,6 +301,7 @@ class Reconciler:
             rollbacks=recent_rollbacks(plans.history(turn.stored.status), intent_digest(turn.spec), now),
             damping=bool(memory.insight and memory.insight.damping),
             at_work=plans.current.plan.change.steps if plans.at_work and plans.current else (),
+            moved=memory.insight.moves.last if memory.insight else None,
         )
         return statuses
 

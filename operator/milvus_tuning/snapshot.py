@@ -328,11 +328,19 @@ class ComponentPod:
 class ReadBack:
     """What a running process says of its configuration: values by normalised key, of the sources that it reads.
 
-    A key of its code's defaults alone is not in there.
+    A key of its code's defaults alone is not in there. asked are the keys, normalised, that it was asked for: one of
+    them without a value is one that it does not have; of others nothing is known. acting are those whose value was seen
+    in what the process does (a probe): it is in force, also where the key is read at start.
     """
 
     pod: str
     values: Mapping[str, str]
+    asked: tuple[str, ...] = ()
+    acting: tuple[str, ...] = ()
+
+    def tells(self, key: str) -> bool:
+        """Whether it said anything of a normalised key, if only that it has none; older recordings have values only."""
+        return key in self.values or key in self.asked
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

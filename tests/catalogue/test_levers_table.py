@@ -21,12 +21,11 @@ from milvus_tuning.catalogue import (
     Lever,
     NoLever,
     ServerVersion,
-    components_of,
     find_lever,
     levers_of,
     parse_version,
 )
-from milvus_tuning.catalogue.levers import COMPONENTS, EVERY_COMPONENT, LeverError, gaps_of, read_levers
+from milvus_tuning.catalogue.levers import LeverError, gaps_of, read_levers
 from milvus_tuning.catalogue.lint import KeyState, Setting, judge
 from milvus_tuning.catalogue.reading import catalogue
 from milvus_tuning.catalogue.registry import Evidence
@@ -69,7 +68,6 @@ CALM = {
 """What damping (decide/damping.py) writes: its number depends on the key."""
 NOT_THE_FIELDS = frozenset({Intent.PING_PONG, Intent.PING_PONG_OVERSHOOT, Intent.EVICTION_LOW, Intent.EVICTION_HIGH})
 """Intents whose number is worked out and is not that of the field."""
-COORDINATORS = ("QueryCoord", "RootCoord", "DataCoord")
 
 
 def at(text: str) -> ServerVersion:
@@ -87,9 +85,7 @@ def said(intent: Intent, version: ServerVersion) -> str:
     if isinstance(found, NoLever):
         return f"none: {found.reason}; nearest: {found.nearest}"
     force = "live" if found.live else "restart"
-    processes = "all of " if found.component == EVERY_COMPONENT else ""
-    processes += ", ".join(components_of(found, version))
-    return f"{found.key} = {found.text(example(found))} | {force} | {processes} | {found.ground}"
+    return f"{found.key} = {found.text(example(found))} | {force} | {found.component} | {found.ground}"
 
 
 def test_each_field_in_each_version_is_this_key_or_this_reason() -> None:
@@ -129,47 +125,6 @@ def test_no_field_ever_becomes_a_key_that_this_patch_lacks_or_a_value_that_it_re
     assert text is not None
     finding = judge(Setting(key=found.key, value=text), version, catalogue())
     assert finding.state in ({KeyState.OK} if found.live or found.why_restart else {KeyState.RESTART}), finding
-
-
-@given(st.sampled_from(Intent), VERSION)
-def test_a_process_that_reads_a_lever_is_one_that_the_version_has(intent: Intent, version: ServerVersion) -> None:
-    found = find_lever(intent, version)
-    if isinstance(found, Lever):
-        gone = {"IndexNode", "IndexCoord", *COORDINATORS} if version >= at("2.6.0") else {"StreamingNode"}
-        assert components_of(found, version)
-        assert gone.isdisjoint(components_of(found, version))
-
-
-@pytest.mark.parametrize(
-    ("intent", "version", "processes"),
-    [
-        pytest.param(Intent.ROUTING, "2.3.5", ("Proxy",), id="a component"),
-        pytest.param(Intent.BALANCE_INTERVAL, "2.4.6", ("MixCoord", "QueryCoord"), id="a coordinator before 2.6"),
-        pytest.param(Intent.BALANCE_INTERVAL, "2.6.20", ("MixCoord",), id="a coordinator from 2.6"),
-        pytest.param(Intent.COMPACTION, "2.5.27", ("MixCoord", "DataCoord"), id="another coordinator"),
-        pytest.param(
-            Intent.COMPRESSION,
-            "2.5.27",
-            ("Proxy", "MixCoord", *COORDINATORS, "IndexCoord", "QueryNode", "DataNode", "IndexNode"),
-            id="every component before 2.6",
-        ),
-        pytest.param(
-            Intent.COMPRESSION,
-            "2.6.0",
-            ("Proxy", "MixCoord", "QueryNode", "DataNode", "StreamingNode"),
-            id="every component from 2.6",
-        ),
-        pytest.param(Intent.POOL_OF_LEADERS, "2.5.27", ("QueryNode",), id="shard leaders before 2.6"),
-        pytest.param(Intent.POOL_OF_LEADERS, "2.6.3", ("StreamingNode",), id="shard leaders from 2.6"),
-    ],
-)
-def test_what_restarts_is_named_as_the_version_runs_it(
-    intent: Intent, version: str, processes: tuple[str, ...]
-) -> None:
-    found = find_lever(intent, at(version))
-    assert isinstance(found, Lever)
-    assert found.component in COMPONENTS
-    assert components_of(found, at(version)) == processes
 
 
 @pytest.mark.parametrize(

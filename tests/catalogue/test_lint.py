@@ -189,7 +189,7 @@ def test_all_defaults_together_agree_with_each_other(version: str) -> None:
     assert wrong == set()
 
 
-@pytest.mark.parametrize("form", ["milvus", "helm-values", "milvus-resource"])
+@pytest.mark.parametrize("form", ["milvus", "helm-values", "milvus-resource", "helm-environment", "milvus-environment"])
 @pytest.mark.parametrize("version", ["2.3.5", "2.4.23", "2.5.4", "2.6.23"])
 def test_a_file_with_planted_mistakes_has_the_findings_committed(form: str, version: str) -> None:
     known = catalogue()

@@ -139,6 +139,28 @@ def test_an_unknown_version_is_said_so(folder: Path, capsys: pytest.CaptureFixtu
     assert "2.2.9 is not in the catalogue, which has 2.3 to 2.6" in capsys.readouterr().err
 
 
+ENVIRONMENT = """\
+cluster: {enabled: true}
+extraEnv: [{name: MINIO_SECRETACCESSKEY, value: hidden}, {name: GODEBUG, value: x}]
+queryNode:
+  extraEnv:
+    - {name: QUERYCOORD_AUTOBALENCE, value: "false"}
+"""
+
+
+def test_environment_variables_are_keys_and_no_password_is_printed(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "a.yaml").write_text(ENVIRONMENT)
+    assert lint("a.yaml") == EXIT_FAILURE
+    printed = capsys.readouterr().out
+    assert "a.yaml:2   MANAGED   MINIO_SECRETACCESSKEY\n" in printed
+    assert "a.yaml:5   UNKNOWN   QUERYCOORD_AUTOBALENCE: false\n" in printed
+    assert "-> QUERYCOORD_AUTOBALANCE\n" in printed
+    assert "hidden" not in printed
+    assert "2 keys for Milvus 2.5.4: 1 managed, 1 unknown" in printed
+
+
 def diff(folder: Path, before: str, after: str, *arguments: str) -> int:
     (folder / "a.yaml").write_text(before)
     (folder / "b.yaml").write_text(after)
@@ -150,6 +172,7 @@ def diff(folder: Path, before: str, after: str, *arguments: str) -> int:
     [
         (PLAIN, PLAIN),
         ("", "queryCoord: {autoBalance: true}\n"),  # the default, written out
+        ("cluster: {enabled: true}\n", ENVIRONMENT),  # variables are of a component each, and are not compared
         ("queryCoord: {autoBalance: 't'}\n", "querycoord: {auto_balance: true}\n"),
         ("streaming: {txn: {defaultKeepaliveTimeout: 60s}}\n", "streaming: {txn: {defaultKeepaliveTimeout: 1m}}\n"),
         ("queryCoord: {globalRowCountFactor: 0.10}\n", ""),

@@ -139,6 +139,16 @@ def test_a_sequence_comes_to(sequence: list[Object], short: str) -> None:
             id="a restart",
         ),
         pytest.param(
+            RESTART | {"action": {"component": "Proxy", "when": "Forward", "keys": "k"}},
+            [
+                "  1. restart Proxy for k, stored already: evict each pod that is older than this step, one at a time",
+                "     before   Proxy has 2 pods, and none has only just started",
+                "     proof    all are replaced and ready within 600 s",
+                "     undo     nothing: the keys come first, then the pods",
+            ],
+            id="a restart for a key that is stored",
+        ),
+        pytest.param(
             RESTART_BACK,
             [
                 "  1. nothing yet: on the way back Proxy is restarted here, when the keys are as before",

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from milvus_tuning.catalogue.reading import catalogue
 from milvus_tuning.snapshot import ComponentPod, ReadBack, Snapshot
 
 COMPONENTS = ("DataNode", "MixCoord", "Proxy", "QueryNode", "StreamingNode")
@@ -26,4 +27,7 @@ def running(
     pods = tuple(a_component(one, started_at=since) for one in components)
     stored = {key: entry.value for key, entry in snapshot.settings.items()}
     values = {**snapshot.install_config, **snapshot.environment_config, **stored}
-    return replace(snapshot, components=pods, read_back=tuple(ReadBack(pod=one.pod, values=values) for one in pods))
+    asked = tuple(catalogue().keys)
+    return replace(
+        snapshot, components=pods, read_back=tuple(ReadBack(pod=one.pod, values=values, asked=asked) for one in pods)
+    )

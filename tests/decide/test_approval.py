@@ -10,7 +10,7 @@ from milvus_tuning.api import MilvusTuningSpec, Mode
 from milvus_tuning.decide.approval import automatic_obstacle, granted, nodes_added
 from milvus_tuning.plan import Ballot, Change, Plan, Prediction, Reason, Risk, Step, StepKind, Vote
 from tests.builders import NOON, a_spec
-from tests.decide.steps import a_key
+from tests.decide.steps import a_key, a_restart
 
 
 def a_resize(before: int = 2, after: int = 3) -> Step:
@@ -169,6 +169,13 @@ HIGH = {"risk": Risk.HIGH, "risk_reasons": ("a QueryNode less", "it holds a shar
             {},
             "what querycoord.autobalanceinterval does is inferred, not read or run: a person must approve",
             id="a key by inference, whatever risk is allowed",
+        ),
+        pytest.param(
+            {"steps": (replace(a_restart(), action={**a_restart().action, "keys": "a.b", "evidence": "inferred"}),)},
+            a_policy(max_risk="High"),
+            {},
+            "what a.b does is inferred, not read or run: a person must approve",
+            id="a restart alone for such a key",
         ),
         pytest.param({"steps": (a_key(),), "risk": Risk.LOW}, a_policy(), {}, None, id="a key that was read or run"),
     ],

@@ -25,6 +25,7 @@ from milvus_tuning.decide.ping_pong import (
     placement_moves,
 )
 from milvus_tuning.plan import Operation, Reason, Step, StepKind, StepRecord, StepState
+from milvus_tuning.plan.moves import LastMove
 from milvus_tuning.snapshot import Collection, QueryNode, Replica, Segment, SegmentState, Snapshot
 from tests.builders import NOON, a_node
 from tests.decide.placements.generate import RECORDINGS, Recording, text_of
@@ -293,6 +294,18 @@ def test_a_chain_ends_where_we_came_between() -> None:
 
 
 # -- memory -------------------------------------------------------------------------------------------------------
+
+
+def test_the_last_move_of_milvus_is_named_and_none_of_ours() -> None:
+    course = a_course(1, 2, 3)
+    log = watched(course)
+    end = NOON + timedelta(minutes=2)
+    assert placement_moves(log, course[-1], end).last == LastMove(
+        at=end, segment_id=5, full_name="default.products", source=2, target=3
+    )
+    ours = watched(course, own=frozenset({(5, "qn-2"), (5, "qn-3")}))
+    assert placement_moves(ours, course[-1], end).last is None
+    assert placement_moves(log, course[-1], end + timedelta(minutes=30)).last is None
 
 
 def test_moves_count_for_half_an_hour() -> None:

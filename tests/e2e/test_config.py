@@ -1,7 +1,8 @@
 """Milvus's own configuration on a real Milvus 2.3.5: what acts at once, what after a restart, and what never does.
 
 The probe of a key that is read at start is `proxy.grpc.serverMaxSendSize`: with 1 MiB a reply of 512 x 512 hits (3 MiB)
-is refused by the proxy, with the default of 256 MiB it is sent.
+is refused by the proxy, with the default of 256 MiB it is sent. What the operator itself probes is the other direction,
+`proxy.grpc.serverMaxRecvSize`: the file of the wheel has 64 MiB.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ SIZE_INTENT = f"configOverrides.{SIZE}"
 SMALL = {SIZE: "1048576"}
 GUARD_KEY = f"{CONFIG}querycoord.overloadedmemorythresholdpercentage"
 GUARD_INTENT = "loadBalancing.overloadedMemoryPercent"
+LIMIT_INTENT = "network.maxMessageSize"
+LIMIT_KEY = f"{CONFIG}proxy.grpc.servermaxrecvsize"
 LARGE, HITS = 512, 512  # vectors, and hits of each
 PASSES_SECONDS = 15.0  # some passes of the operator, one each 3 s, and the 5 s after which Milvus reads etcd again
 
@@ -116,6 +119,40 @@ def test_a_key_read_at_start_rolls_its_component_and_no_other(calm: World) -> No
     await_large_replies(calm, True)
 
 
+def test_a_probe_tells_what_a_proxy_takes_before_and_after_its_roll(calm: World) -> None:
+    calm.tune("main", declaring(network={"maxMessageSize": "128Mi"}, approval={"automatic": {"maxRisk": "Low"}}))
+    plan = wait_for(lambda: calm.plans("main"), "a plan")[-1]
+    end = time.monotonic() + PASSES_SECONDS
+    while time.monotonic() < end:
+        assert state(calm, LIMIT_INTENT) == "PendingRestart"
+        time.sleep(1)
+    assert entries(calm)[LIMIT_INTENT]["effective"] == "67108864", "what the proxy refuses above now"
+    assert calm.settings() == {}
+
+    before = pods(calm)
+    calm.vote(plan, "Approved")
+    wait_for(lambda: calm.outcomes("main") == ["Completed"], "the proxy to be restarted", seconds=240)
+    wait_for(lambda: state(calm, LIMIT_INTENT) == "Effective", "the probe of the new proxy")
+    entry, after = entries(calm)[LIMIT_INTENT], pods(calm)
+    assert (entry["effective"], entry["source"]) == ("134217728", "etcd")
+    assert "a probe shows it at work" in entry["message"]
+    assert after["proxy"].isdisjoint(before["proxy"])
+    assert others(after) == others(before)
+
+    # The control: the very same value, stored again after this proxy has read another.
+    calm.untune()
+    calm.kubectl("-n", NAMESPACE, "delete", "pods", "-l", "component=proxy", "--wait")
+    await_large_replies(calm, True)
+    write_key(calm.etcd, LIMIT_KEY, "134217728")
+    try:
+        calm.tune("main", declaring(mode="Observe", network={"maxMessageSize": "128Mi"}))
+        wait_for(lambda: state(calm, LIMIT_INTENT) == "PendingRestart", "the probe of a proxy that is older")
+        assert entries(calm)[LIMIT_INTENT]["effective"] == "67108864"
+    finally:
+        write_key(calm.etcd, LIMIT_KEY, None)
+    calm.untune()
+
+
 def test_what_cannot_act_is_never_written_nor_called_effective(calm: World) -> None:
     before = pods(calm)
     calm.tune(
@@ -158,6 +195,27 @@ def test_what_cannot_act_is_never_written_nor_called_effective(calm: World) -> N
     wait_for(lambda: state(calm, GUARD_INTENT) == "Effective", "the key to act alone again")
     calm.untune()
     assert calm.settings() == {}
+
+
+def test_a_dead_key_is_never_effective_though_it_is_stored_and_shown(calm: World) -> None:
+    dead, alive = "queryCoord.taskMergeCap", "queryCoord.autoBalanceChannel"
+    stored = {f"{CONFIG}{dead.lower()}": "4", f"{CONFIG}{alive.lower()}": "false"}
+    for key, value in stored.items():
+        write_key(calm.etcd, key, value)
+    try:
+        calm.tune("main", declaring(configOverrides={dead: "4", alive: "false"}))
+        wait_for(lambda: state(calm, f"configOverrides.{alive}") == "Effective", "a key that acts, stored by somebody")
+        end = time.monotonic() + PASSES_SECONDS
+        while time.monotonic() < end:
+            assert state(calm, f"configOverrides.{dead}") == "Dead"
+            time.sleep(1)
+        assert calm.settings() == stored
+        assert calm.plans("main") == []
+        calm.untune()
+        assert calm.settings() == stored, "somebody else's stay"
+    finally:
+        for key in stored:
+            write_key(calm.etcd, key, None)
 
 
 def test_under_a_wrong_root_path_nothing_is_written_and_nothing_effective(calm: World) -> None:

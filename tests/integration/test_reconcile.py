@@ -431,3 +431,32 @@ def test_a_level_that_is_all_we_hold_is_handed_back_with_the_object(bench: Bench
 
     assert (milvus.level, etcd.get(record)) == ("Bounded", None)
     assert [event.reason for event in operator.events] == ["HandedBack"]
+
+
+def placement_of(bench: Bench) -> Object:
+    """How the declared owner of the placement stands."""
+    (entry,) = bench.release.tuning("rag")["status"]["config"]
+    return dict(entry)
+
+
+@pytest.mark.usefixtures("etcd")
+def test_a_balancer_that_is_switched_off_and_moves_a_segment_is_told(bench: Bench) -> None:
+    bench.declare({"mode": "Auto", "loadBalancing": {"placementOwner": "Operator"}})
+    operator = Operator(bench)
+    for _ in range(4):
+        operator.run_pass()
+        bench.clock.skip(seconds=20)
+    assert placement_of(bench)["effective"] == "false"
+
+    bench.clock.skip(seconds=1200)
+    operator.run_pass()
+    assert "could be asked" in placement_of(bench)["message"], "nothing moves, and no process is there to tell"
+
+    answer: Any = bench.release.world.milvus["GetQuerySegmentInfo"]
+    segment = answer["infos"][0]
+    segment["nodeIds"] = ["3"] if segment["nodeIds"] == ["2"] else ["2"]
+    bench.clock.skip(seconds=60)
+    operator.run_pass()
+    entry = placement_of(bench)
+    assert entry["state"] == "NoEvidence"
+    assert f"Milvus moves segments all the same: segment {segment['segmentID']} of default.demo" in entry["message"]

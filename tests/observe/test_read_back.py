@@ -179,7 +179,7 @@ def test_an_answer_counts_until_the_process_is_asked_again_or_it_is_old() -> Non
     cache, question = ReadBackCache(), a_question(1)
     cache.due([question], 0.0)
     cache.keep(question, {"a": "1"})
-    kept = (ReadBack(pod="pod-01", values={"a": "1"}),)
+    kept = (ReadBack(pod="pod-01", values={"a": "1"}, asked=("querynodex",)),)
     assert (cache.known(KEPT_SECONDS), cache.known(KEPT_SECONDS + 1)) == (kept, ())
     cache.due([question], 15.0)
     assert cache.known(15.0) == ()
@@ -214,7 +214,14 @@ def test_the_processes_of_one_pod_are_one_reading() -> None:
     cache, asked = ReadBackCache(), [a_question(1), a_question(1, key="queryNode.y")]
     for question in cache.due(asked, 0.0):
         cache.keep(question, {question.keys[0]: "1"})
-    assert cache.known(0.0) == (ReadBack(pod="pod-01", values={QN: "1", "queryNode.y": "1"}),)
+    assert cache.known(0.0) == (
+        ReadBack(pod="pod-01", values={QN: "1", "queryNode.y": "1"}, asked=("querynodex", "querynodey")),
+    )
+
+
+def a_reading(pod: str, **values: str) -> ReadBack:
+    """What a pod told of all that it was asked."""
+    return ReadBack(pod=pod, values=values, asked=tuple(sorted(values)))
 
 
 def a_declaring_world(**fields: Any) -> World:
@@ -253,9 +260,9 @@ def test_a_pass_reads_back_from_the_processes_whose_sessions_are_in_etcd() -> No
     )
     assert snapshot.problems == ()
     assert snapshot.read_back == (
-        ReadBack(pod=MIX_COORD_POD, values={"querycoordoverloadedmemorythresholdpercentage": "85"}),
-        ReadBack(pod=QUERY_NODE_PODS[0], values={"querynodeschedulermaxreadconcurrentratio": "1"}),
-        ReadBack(pod=QUERY_NODE_PODS[1], values={"querynodeschedulermaxreadconcurrentratio": "2"}),
+        a_reading(MIX_COORD_POD, querycoordoverloadedmemorythresholdpercentage="85"),
+        a_reading(QUERY_NODE_PODS[0], querynodeschedulermaxreadconcurrentratio="1"),
+        a_reading(QUERY_NODE_PODS[1], querynodeschedulermaxreadconcurrentratio="2"),
     )
 
 
@@ -271,7 +278,7 @@ def test_a_silent_process_is_left_out_and_is_no_problem() -> None:
         a_declaring_world(consistency={"stalenessMilliseconds": 4000}), {"querynode-3": ("127.45.0.7", node)}
     )
     assert snapshot.problems == ()
-    assert snapshot.read_back == (ReadBack(pod=QUERY_NODE_PODS[0], values={"commongracefultime": "5000"}),)
+    assert snapshot.read_back == (a_reading(QUERY_NODE_PODS[0], commongracefultime="5000"),)
 
 
 def test_a_process_that_falls_silent_is_left_out_from_the_next_pass_on() -> None:

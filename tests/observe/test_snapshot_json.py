@@ -75,7 +75,7 @@ SNAPSHOTS = st.builds(
     settings=st.dictionaries(WORDS, st.builds(EtcdSetting, spellings=_few(WORDS)), max_size=2),
     owned_keys=st.dictionaries(WORDS, st.dictionaries(WORDS, st.builds(OwnedKey), max_size=2), max_size=2),
     components=_few(st.builds(ComponentPod, created_at=st.none() | TIMES, started_at=st.none() | TIMES)),
-    read_back=_few(st.builds(ReadBack, values=TEXTS)),
+    read_back=_few(st.builds(ReadBack, values=TEXTS, asked=_few(WORDS), acting=_few(WORDS))),
     install_config=TEXTS,
     environment_config=TEXTS,
     link_bits_per_second=SAMPLES,

@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from milvus_tuning.simulate import Scenario, read_scenario, run
 from milvus_tuning.simulate.cluster import ModelCluster
+from milvus_tuning.simulate.components import ModelKey
 from milvus_tuning.simulate.scenario import ClusterModel
 
 HERE = Path(__file__).parent
@@ -138,3 +139,44 @@ def test_a_misspelt_field_is_refused() -> None:
         Scenario.model_validate(
             {"summary": "", "load": [{"at_seconds": 0, "cores_total": 1}], "spec": {}, "expect": {}}
         )
+
+
+def test_a_pod_that_is_evicted_comes_back_with_a_younger_container() -> None:
+    cluster = ModelCluster(ClusterModel(start_seconds=40.0))
+    cluster.advance(5.0, cores=0.0, hot={})
+    before = {pod.pod: pod for pod in cluster.components.pods}
+    leaving = next(pod for pod in before.values() if pod.component == "Proxy")
+    cluster.evict(leaving.pod)
+
+    (new,) = [pod for pod in cluster.components.pods if pod.pod not in before]
+    assert leaving not in cluster.components.pods
+    assert (new.component, new.started_at_seconds, new.ready_at_seconds) == ("Proxy", 5.0, 45.0)
+    with pytest.raises(ValueError, match="there is no pod"):
+        cluster.evict(leaving.pod)
+
+
+def test_a_query_node_that_is_evicted_hands_over_and_is_replaced() -> None:
+    cluster = ModelCluster(ClusterModel(nodes=3))
+    cluster.evict("qn-2")
+    for _ in range(60):
+        cluster.advance(5.0, cores=0.0, hot={})
+
+    assert [node.pod for node in cluster.members()] == ["qn-1", "qn-3", "qn-4"]
+    assert (cluster.desired_count, cluster.unserved_seconds) == (3, 0.0)
+
+
+def test_a_key_that_is_handed_back_is_not_ours_any_more() -> None:
+    components = ModelCluster(ClusterModel()).components
+    components.write("a.b", "1", at_seconds=10.0)
+    components.write("a.b", "2", at_seconds=20.0)
+    assert components.keys == {"a.b": ModelKey(value="2", previous=None, written_at_seconds=20.0)}
+    components.write("a.b", "2", at_seconds=30.0)
+    assert components.keys["a.b"].written_at_seconds == 20.0, "what is there already is not written again"
+    components.write("a.b", None, at_seconds=40.0)
+    assert components.keys == {}
+
+
+@pytest.mark.parametrize(("version", "newer"), [("2.5.27", "IndexNode"), ("2.6.0", "StreamingNode")])
+def test_an_install_has_the_components_of_its_version(version: str, newer: str) -> None:
+    found = {pod.component for pod in ModelCluster(ClusterModel(version=version)).components.pods}
+    assert found == {"DataNode", "MixCoord", "Proxy", newer}

@@ -1,14 +1,13 @@
 """What is known about Milvus itself: versions, the spelling of keys, and which key carries which intent."""
 
 from milvus_tuning.catalogue.collection_levels import LEVEL_PROPERTY, level_is_fixed
-from milvus_tuning.catalogue.keys import config_key, config_prefix, normalised, stored_spelling
+from milvus_tuning.catalogue.keys import config_key, config_prefix, environment_key, normalised, stored_spelling
 from milvus_tuning.catalogue.levers import (
     EVERY_COMPONENT,
     Conversion,
     Intent,
     Lever,
     NoLever,
-    components_of,
     find_lever,
     lever_with_key,
     levers_of,
@@ -23,9 +22,9 @@ __all__ = [
     "Lever",
     "NoLever",
     "ServerVersion",
-    "components_of",
     "config_key",
     "config_prefix",
+    "environment_key",
     "find_lever",
     "level_is_fixed",
     "lever_with_key",

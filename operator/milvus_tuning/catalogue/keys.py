@@ -8,12 +8,22 @@ the only one for which the change callbacks of Milvus 2.6 and later fire.
 
 from __future__ import annotations
 
+ENVIRONMENT_PREFIX = "MILVUS_CONF_"
+"""2.3 does not know it (seen on 2.3.5: it changes nothing), 2.6 does (pkg/config/env_source.go)."""
 _IGNORED = str.maketrans("", "", "/_.")
 
 
 def normalised(key: str) -> str:
     """What Milvus matches by: `queryCoord.autoBalance` becomes `querycoordautobalance`."""
     return key.lower().translate(_IGNORED)
+
+
+def environment_key(variable: str) -> str:
+    """What Milvus matches an environment variable by, with or without its newer prefix.
+
+    `QUERYCOORD_AUTOBALANCE` and `MILVUS_CONF_QUERYCOORD_AUTOBALANCE` become `querycoordautobalance`.
+    """
+    return normalised(variable).removeprefix(normalised(ENVIRONMENT_PREFIX))
 
 
 def stored_spelling(key: str) -> str:

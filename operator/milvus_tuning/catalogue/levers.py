@@ -204,19 +204,8 @@ def gaps_of(intent: Intent) -> tuple[tuple[ServerVersion, ServerVersion, NoLever
     return _table().get(intent, ((), ()))[1]
 
 
-def components_of(lever: Lever, version: ServerVersion) -> tuple[str, ...]:
-    """The processes that read the lever's key in this version, in the words of `ComponentPod.component`.
-
-    A coordinator has two names before 2.6, of which an install has one: it runs by itself or inside of MixCoord.
-
-    Example: of queryCoord.checkBalanceInterval on 2.4.6 ("MixCoord", "QueryCoord"), of proxy.replicaSelectionPolicy
-    ("Proxy",), of grpc.client.compressionEnabled on 2.6.3 ("Proxy", "MixCoord", "QueryNode", "DataNode",
-    "StreamingNode").
-    """
-    return _processes(lever.component, version)
-
-
 def _processes(component: str, version: ServerVersion) -> tuple[str, ...]:
+    """The processes that are meant in this version; a coordinator before 2.6 runs by itself or inside of MixCoord."""
     merged = version >= _MERGED_SINCE
     if component == EVERY_COMPONENT:
         return _ALL_SINCE if merged else _ALL_BEFORE

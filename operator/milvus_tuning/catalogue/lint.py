@@ -11,7 +11,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
-from milvus_tuning.catalogue.keys import normalised
+from milvus_tuning.catalogue.environment import PREFIX_CERTAIN_SINCE, PREFIX_SINCE, dotted, variable_of
+from milvus_tuning.catalogue.keys import ENVIRONMENT_PREFIX, environment_key, normalised
+from milvus_tuning.catalogue.levers import EVERY_COMPONENT
 from milvus_tuning.catalogue.registry import LINES, Catalogue, ConfigKey, Effect, EffectState, Evidence, ValueType
 from milvus_tuning.catalogue.together import conflicts
 from milvus_tuning.catalogue.values import range_error, same, type_error
@@ -19,7 +21,6 @@ from milvus_tuning.catalogue.version import ServerVersion, parse_version
 
 ALIKE = 0.84
 """Names this alike (difflib's ratio of what Milvus matches by) are taken for a slip of the pen."""
-_ENVIRONMENT = normalised("MILVUS_CONF_")  # 2.6 pkg/config/env_source.go
 NOT_CHECKED = "no tuning key that is known here: neither that it exists nor its value is checked"
 
 
@@ -50,6 +51,8 @@ class Setting:
     file: str = ""
     line: int = 0
     """From 1; 0 where it is not known."""
+    environment: str = ""
+    """Of an environment variable, whose name is the key: the component that has it; "" for a key in a file."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,18 +94,41 @@ def target(text: str, known: Catalogue) -> Target:
 
 
 def lint(settings: Sequence[Setting], version: ServerVersion, known: Catalogue) -> list[Finding]:
-    """One finding for each setting of one file, in their order; what is wrong with them together is a `range`."""
+    """One finding for each setting of one file, in their order; what is wrong with them together is a `range`.
+
+    The variables of a component are checked together with the files, over which they go.
+    """
     findings = [judge(setting, version, known) for setting in settings]
-    pairs = [(setting.key, setting.value) for setting in settings]
-    for index, conflict in conflicts(pairs, version, known).items():
-        if not findings[index].state.wrong:
-            reason, suggestion = conflict.reason, conflict.suggestion
-            findings[index] = replace(findings[index], state=KeyState.RANGE, reason=reason, suggestion=suggestion)
+    for environment in dict.fromkeys(setting.environment for setting in settings):
+        together = _together(settings, environment)
+        pairs = [(_as_key(settings[index]), settings[index].value) for index in together]
+        for place, conflict in conflicts(pairs, version, known).items():
+            index = together[place]
+            if settings[index].environment == environment and not findings[index].state.wrong:
+                reason, suggestion = conflict.reason, conflict.suggestion
+                findings[index] = replace(findings[index], state=KeyState.RANGE, reason=reason, suggestion=suggestion)
     return findings
+
+
+def _together(settings: Sequence[Setting], environment: str) -> list[int]:
+    """Which settings hold in a component: its own variables, over those of all components, over those in files."""
+    chosen: list[int] = []
+    taken: set[str] = set()
+    for layer in dict.fromkeys((environment, *((EVERY_COMPONENT, "") if environment else ()))):
+        found = [index for index, setting in enumerate(settings) if setting.environment == layer]
+        chosen += [index for index in found if normalised(_as_key(settings[index])) not in taken]
+        taken |= {normalised(_as_key(settings[index])) for index in found}
+    return sorted(chosen)
+
+
+def _as_key(setting: Setting) -> str:
+    return dotted(setting.key) if setting.environment else setting.key
 
 
 def judge(setting: Setting, version: ServerVersion, known: Catalogue) -> Finding:
     """What becomes of one setting by itself: `queryCoord.autoBalance` = "false" on 2.5.4 is ok, live."""
+    if setting.environment:
+        return _judge_variable(setting, version, known)
     owner = owner_of(setting.key, known)
     if owner:
         reason = f"belongs to {owner}; change it there"
@@ -124,6 +150,24 @@ def judge(setting: Setting, version: ServerVersion, known: Catalogue) -> Finding
             component=found.component,
         )
     return _unlisted(setting, name, version, known)
+
+
+def _judge_variable(setting: Setting, version: ServerVersion, known: Catalogue) -> Finding:
+    """A variable is judged as the key that it is to Milvus; in force it is only when its pods have been replaced."""
+    prefixed, plain = setting.key.startswith(ENVIRONMENT_PREFIX), setting.key.removeprefix(ENVIRONMENT_PREFIX)
+    if prefixed and version < PREFIX_SINCE:
+        reason = f"{version} knows no variables with the prefix {ENVIRONMENT_PREFIX}"
+        return Finding(setting=setting, state=KeyState.UNKNOWN, reason=reason, suggestion=plain)
+    found = judge(replace(setting, key=_as_key(setting), environment=""), version, known)
+    meant = known.find(found.suggestion)
+    found = replace(found, setting=setting, suggestion=variable_of(meant.name) if meant else found.suggestion)
+    if found.state.wrong or found.reason == NOT_CHECKED:
+        return found
+    reason = f"read at start, over files and below etcd: in force once the pods of {setting.environment} are replaced"
+    if prefixed and version < PREFIX_CERTAIN_SINCE:
+        reason += f"; from which release on the prefix {ENVIRONMENT_PREFIX} is known, before 2.6, is not known here"
+        found = replace(found, suggestion=plain)
+    return replace(found, state=KeyState.RESTART, reason=reason, component=setting.environment)
 
 
 def _known(setting: Setting, key: ConfigKey, version: ServerVersion, known: Catalogue) -> Finding:
@@ -178,9 +222,9 @@ def _heirs(key: ConfigKey, known: Catalogue) -> list[str]:
 
 
 def _unlisted(setting: Setting, name: str, version: ServerVersion, known: Catalogue) -> Finding:
-    if name.startswith(_ENVIRONMENT) and name.removeprefix(_ENVIRONMENT) in known.keys:
-        meant = known.keys[name.removeprefix(_ENVIRONMENT)].name
-        reason = "MILVUS_CONF_ is for environment variables; a file has the key itself"
+    if environment_key(name) != name and environment_key(name) in known.keys:
+        meant = known.keys[environment_key(name)].name
+        reason = f"{ENVIRONMENT_PREFIX} is for environment variables; a file has the key itself"
         return Finding(setting=setting, state=KeyState.UNKNOWN, reason=reason, suggestion=meant)
     fake = known.never.get(name)
     if fake is not None:

@@ -86,7 +86,8 @@ def _lint(parsed: argparse.Namespace) -> int:
 def _diff(parsed: argparse.Namespace) -> int:
     known, version = _known(parsed)
     sides = [
-        [one for document in read_settings_file(file) for one in document] for file in (parsed.before, parsed.after)
+        [one for document in read_settings_file(file) for one in document if not one.environment]
+        for file in (parsed.before, parsed.after)
     ]
     found = differences(sides[0], sides[1], version, known)
     if parsed.output != OUTPUTS[0]:
@@ -113,7 +114,7 @@ def render(findings: Sequence[Finding], version: ServerVersion, width: int, *, e
     places = max((len(_where(found.setting)) for found in shown), default=0)
     lines: list[str] = []
     for found, more in _grouped(shown):
-        name = f"{found.setting.key} and {more} more" if more else _named(found.setting)
+        name = f"{found.setting.key} and {more} more" if more else _named(found)
         lines.append(f"{_where(found.setting):{places}}   {found.state.value.upper():7}   {name}")
         for text in (found.reason, f"-> {found.suggestion}" if found.suggestion else ""):
             lines += hanging(text, first=INDENT, rest=INDENT, width=width) if text else []
@@ -197,8 +198,10 @@ def _where(setting: Setting) -> str:
     return f"{setting.file}:{setting.line}"
 
 
-def _named(setting: Setting) -> str:
-    return f"{setting.key}: {setting.value or EMPTY}"
+def _named(found: Finding) -> str:
+    """The key with its value; without it where that may be a password."""
+    setting = found.setting
+    return setting.key if found.state is KeyState.MANAGED else f"{setting.key}: {setting.value or EMPTY}"
 
 
 def _document(found: Finding) -> dict[str, object]:

@@ -1,7 +1,9 @@
 """Configuration files as settings with their lines.
 
 Four forms, found out by themselves: Milvus's own milvus.yaml, Helm values of its chart, manifests of Milvus resources,
-and manifests of ConfigMaps, such as the chart renders. Each document of a file is a configuration of its own.
+and manifests of ConfigMaps, such as the chart renders. Each document of a file is a configuration of its own. Helm
+values and Milvus resources also have environment variables, which Milvus reads as keys; those that may be meant so are
+settings, too.
 """
 
 from __future__ import annotations
@@ -13,12 +15,29 @@ from pathlib import Path
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
+from milvus_tuning.catalogue import EVERY_COMPONENT
+from milvus_tuning.catalogue.environment import may_be_meant
 from milvus_tuning.catalogue.lint import Setting
+from milvus_tuning.catalogue.reading import catalogue
 from milvus_tuning.errors import ConfigError
 
 USER_FILE = ("extraConfigFiles", "user.yaml")
-HELM_ONLY = frozenset({USER_FILE[0], "cluster", "image", "ingress", "service", "serviceAccount"})
+HELM_ONLY = frozenset({USER_FILE[0], "extraEnv", "cluster", "image", "ingress", "service", "serviceAccount"})
 """Values of the Milvus chart that are no section of Milvus."""
+EXTRA_ENV = "extraEnv"
+CHART_COMPONENTS = (
+    "standalone",
+    "proxy",
+    "rootCoordinator",
+    "queryCoordinator",
+    "dataCoordinator",
+    "indexCoordinator",
+    "mixCoordinator",
+    "queryNode",
+    "dataNode",
+    "indexNode",
+    "streamingNode",
+)
 RESOURCES = frozenset({"Milvus", "MilvusCluster"})
 CONFIG_MAP = "ConfigMap"
 _TEMPLATE = re.compile(r"\{\{.*?\}\}")
@@ -50,6 +69,10 @@ def _manifest(node: Node, kind: str, file: str) -> Iterator[Setting]:
     if kind in RESOURCES:
         config = _child(root, "spec", "config")
         yield from _leaves(config, "", file, 0) if config is not None else ()
+        components = _child(root, "spec", "components")
+        yield from _variables(_child(components, "env"), EVERY_COMPONENT, file)
+        for name, component in components.value if isinstance(components, MappingNode) else ():
+            yield from _variables(_child(component, "env"), name.value, file)
     elif kind == CONFIG_MAP:
         data = _child(root, "data")
         for name, text in data.value if isinstance(data, MappingNode) else ():
@@ -59,10 +82,23 @@ def _manifest(node: Node, kind: str, file: str) -> Iterator[Setting]:
 
 def _document(node: Node, file: str) -> Iterator[Setting]:
     root = _mapping(node, file)
-    if not any(key.value in HELM_ONLY for key, _ in root.value):
+    environments = [_child(root, name, EXTRA_ENV) for name in CHART_COMPONENTS]
+    if not any(key.value in HELM_ONLY for key, _ in root.value) and not any(environments):
         yield from _leaves(root, "", file, 0)
         return
     yield from _embedded(_child(root, *USER_FILE), file)
+    yield from _variables(_child(root, EXTRA_ENV), EVERY_COMPONENT, file)
+    for name, found in zip(CHART_COMPONENTS, environments, strict=True):
+        yield from _variables(found, name, file)
+
+
+def _variables(node: Node | None, component: str, file: str) -> Iterator[Setting]:
+    """The variables of a list of name and value that may be meant for Milvus; one whose value is elsewhere is none."""
+    for entry in node.value if isinstance(node, SequenceNode) else ():
+        name, value = _child(entry, "name"), _child(entry, "value")
+        if isinstance(name, ScalarNode) and value is not None and may_be_meant(name.value, catalogue()):
+            line = name.start_mark.line + 1
+            yield Setting(key=name.value, value=_text(value), file=file, line=line, environment=component)
 
 
 def _embedded(text: Node | None, file: str) -> Iterator[Setting]:

@@ -213,7 +213,9 @@ def _component(step: Body) -> str:
 def _restart_action(step: Body) -> str:
     if _leads_back(step):
         return f"nothing yet: on the way back {_component(step)} is restarted here, when the keys are as before"
-    return f"restart {_component(step)}: evict each pod that is older than this step, one at a time"
+    keys = text(step, "action", "keys")
+    acting = f" for {keys}, stored already" if keys else ""
+    return f"restart {_component(step)}{acting}: evict each pod that is older than this step, one at a time"
 
 
 def _restart_before(step: Body) -> str:

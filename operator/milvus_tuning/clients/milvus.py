@@ -104,6 +104,7 @@ class MilvusClient:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.uri = uri
+        self.tls = tls
         self._monotonic = monotonic
         self._nodes: tuple[float, tuple[MilvusNode, ...]] | None = None
         self._timeout_seconds = timeout_seconds

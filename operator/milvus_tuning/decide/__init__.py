@@ -110,7 +110,8 @@ def _settings(
 def _setting_in_words(step: Step) -> str:
     """A step in a few words; none for the half of a restart that is for the way back alone."""
     if step.kind is StepKind.RESTART_COMPONENT:
-        return f"restart of {step.action.get('component')}" if step.action.get("when") == "Forward" else ""
+        keys = f" for {step.action['keys']}" if "keys" in step.action else ""
+        return f"restart of {step.action.get('component')}{keys}" if step.action.get("when") == "Forward" else ""
     before, after = step.precondition.get("value"), step.action.get("value")
     shown = ["absent" if value is None else str(value) for value in (before, after)]
     if step.kind is StepKind.SET_COLLECTION_PROPERTY:

@@ -76,7 +76,7 @@ def _bounds(spec: MilvusTuningSpec) -> AutomaticApproval:
 
 
 def _inferred(change: Change) -> Iterator[str]:
-    keys = [str(step.action.get("key")) for step in change.steps if is_inferred(step)]
+    keys = [str(step.action.get("key", step.action.get("keys"))) for step in change.steps if is_inferred(step)]
     if keys:
         yield f"what {listed(keys)} does is inferred, not read or run: a person must approve"
 

@@ -24,7 +24,7 @@ from datetime import datetime, timedelta
 from statistics import median
 
 from milvus_tuning.plan import Operation, StepKind, StepRecord, StepState
-from milvus_tuning.plan.moves import CollectionMoves, PlacementMoves, is_ping_pong, moves_in_words
+from milvus_tuning.plan.moves import CollectionMoves, LastMove, PlacementMoves, is_ping_pong, moves_in_words
 from milvus_tuning.snapshot import Collection, QueryNode, SegmentState, Snapshot
 
 WINDOW = timedelta(minutes=30)
@@ -138,7 +138,24 @@ def placement_moves(log: PlacementLog, snapshot: Snapshot, now: datetime) -> Pla
     """The moving collections, and for how long the placement has been watched without a gap."""
     unread = log.at is None or log.since is None or now - log.at >= UNREAD
     watched = None if unread or log.since is None else (now - log.since).total_seconds()
-    return PlacementMoves(collections=moving_collections(log, snapshot, now), watched_seconds=watched)
+    return PlacementMoves(
+        collections=moving_collections(log, snapshot, now), watched_seconds=watched, last=_last(log, now)
+    )
+
+
+def _last(log: PlacementLog, now: datetime) -> LastMove | None:
+    """The newest counted move of the window, of collections that are still known; of several the first by its place."""
+    known = (move for move in log.moves if move.collection_id in log.collections and now - move.at < WINDOW)
+    newest = max(known, key=lambda move: (move.at, -move.collection_id, -move.segment_id), default=None)
+    if newest is None:
+        return None
+    return LastMove(
+        at=newest.at,
+        segment_id=newest.segment_id,
+        full_name=log.collections[newest.collection_id].collection.full_name,
+        source=newest.source,
+        target=newest.target,
+    )
 
 
 def _readings(snapshot: Snapshot, now: datetime) -> dict[int, _Reading]:

@@ -173,6 +173,8 @@ def _aim(step: Step) -> _Aim:
     if step.kind is StepKind.SET_REPLICA_NUMBER:
         name = f"{step.action.get('database')}.{step.action.get('collection')}"
         return step.kind, name, integer(step.action, "count")
+    if step.kind is StepKind.RESTART_COMPONENT:
+        return step.kind, step.action.get("component"), step.action.get("when")
     return step.kind, normalised(str(step.action.get("key"))), _text(step.action.get("value"))
 
 
@@ -257,7 +259,7 @@ def _not_wanted(
     if StepKind.MOVE_SEGMENTS in kinds:
         wanted = decision.reason not in WANTS_NO_MOVES
         return None if wanted else f"no moves are called for any more: {decision.message}"
-    if kinds & KEY_STEPS:
+    if kinds & {*KEY_STEPS, StepKind.RESTART_COMPONENT}:
         return _setting_not_wanted(change, spec, snapshot, damping=damping)
     return _size_not_wanted(change, spec, snapshot, decision)
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from milvus_tuning.plan import Operation, Step, Verdict
+from milvus_tuning.plan import Operation, Step, StepKind, Verdict
 
 ROLL_BACK_COUNTS = timedelta(hours=24)
 
@@ -39,6 +39,17 @@ def rollback_of(step: Step, rollbacks: Sequence[Operation]) -> Operation | None:
         key=ended_at,
         default=None,
     )
+
+
+def restart_rollback(components: Sequence[str], rollbacks: Sequence[Operation]) -> Operation | None:
+    """The newest of these operations that did nothing but restart, one of these components among others, or None."""
+    found = (
+        operation
+        for operation in rollbacks
+        if all(record.step.kind is StepKind.RESTART_COMPONENT for record in operation.steps)
+        and any(record.step.action.get("component") in components for record in operation.steps)
+    )
+    return max(found, key=ended_at, default=None)
 
 
 def ended_at(operation: Operation) -> datetime:

@@ -31,6 +31,7 @@ from milvus_tuning.decide.config.restarts import restart_change
 from milvus_tuning.decide.config.wishes import Outcome, View, etcd_trouble, wish_of, without_key
 from milvus_tuning.decide.damping import Damper, damping_levers, damping_text, damps, why_not
 from milvus_tuning.plan import Operation, SettingState, SettingStatus, Step
+from milvus_tuning.plan.moves import LastMove
 from milvus_tuning.snapshot import Snapshot
 
 
@@ -44,12 +45,13 @@ def setting_steps(
     read_only: bool = False,
     damping: bool = False,
     at_work: Sequence[Step] = (),
+    moved: LastMove | None = None,
 ) -> tuple[tuple[Step, ...], tuple[SettingStatus, ...]]:
     """The steps of the next change of settings, and how each stands. No steps where nothing may be written now.
 
     rollbacks are the operations whose changes are not to be made again yet (`recent_rollbacks`). damping: Milvus moves
     segments to and fro now, so that what `pingPong: Damp` declares is to be written. at_work: the steps of the plan
-    that is being carried out, so that what it writes is shown as under way.
+    that is being carried out, so that what it writes is shown as under way. moved: what Milvus's balancer did last.
     """
     view = View(
         snapshot=snapshot,
@@ -59,6 +61,7 @@ def setting_steps(
         rollbacks=rollbacks,
         hindrance=_hindrance(spec, snapshot, read_only=read_only),
         under_way=_written_by(at_work),
+        moved=moved,
     )
     wanted = _wanted(spec, view, damping=damping)
     handed_back, held = dropped({outcome.key for outcome in wanted}, view)

@@ -32,6 +32,8 @@ from milvus_tuning.observe.etcd import EtcdFacts, read_etcd
 from milvus_tuning.observe.kube import observe_target
 from milvus_tuning.observe.memory import ClusterMemory, Memories
 from milvus_tuning.observe.milvus import MilvusFacts, read_milvus
+from milvus_tuning.observe.probes import TIMEOUT_SECONDS as PROBE_SECONDS
+from milvus_tuning.observe.probes import probe_limit, probes
 from milvus_tuning.observe.prometheus import Measurements, measure
 from milvus_tuning.observe.read_back import TIMEOUT_SECONDS, ask, declared_keys, questions
 from milvus_tuning.observe.target import Target, TargetUnusable
@@ -161,7 +163,11 @@ class Observer:
         metrics = _result(pending[1], deadline, lambda text: Measurements(problems=(_late_prometheus(text),)))
         etcd = _result(pending[2], deadline, lambda text: EtcdFacts(problems=(_late_etcd(text),)))
         said = self._said_by_pod(target, metrics)
-        read_back = self._read_back(target, spec, milvus.version, etcd, memory)
+        keys = _declared_keys(spec, milvus.version)
+        read_back = (
+            *self._read_back(target, keys, milvus.version, etcd, memory),
+            *self._probe(target, keys, connections, etcd, memory),
+        )
         return Readings(target=target, milvus=milvus, metrics=metrics, etcd=etcd, said_by_pod=said, read_back=read_back)
 
     def _read_milvus(
@@ -185,11 +191,10 @@ class Observer:
                 return Measurements()
 
     def _read_back(
-        self, target: Target, spec: MilvusTuningSpec, version: str | None, etcd: EtcdFacts, memory: ClusterMemory
+        self, target: Target, keys: Sequence[str], version: str | None, etcd: EtcdFacts, memory: ClusterMemory
     ) -> tuple[ReadBack, ...]:
         """What the processes say of the declared keys; one that is silent is left out."""
-        release = parse_version(version or "")
-        keys = declared_keys(spec, release) if release else ()
+        release = parse_version(version)
         if release is None or not keys:
             return ()
         asked = questions(keys, release, target.components, dict(target.addresses), etcd.processes)
@@ -201,6 +206,28 @@ class Observer:
             if values is not None:
                 memory.read_back.keep(question, values)
         return memory.read_back.known(time.monotonic())
+
+    def _probe(
+        self,
+        target: Target,
+        keys: Sequence[str],
+        connections: ClusterConnections,
+        etcd: EtcdFacts,
+        memory: ClusterMemory,
+    ) -> tuple[ReadBack, ...]:
+        """What processes that tell nothing show of the declared keys by what they do; nothing while etcd is unread."""
+        if etcd.root_path is None:
+            return ()
+        client = connections.milvus
+        wanted = probes(keys, target, etcd.settings, client if isinstance(client, MilvusClient) else None)
+        due = memory.probes.due(wanted, time.monotonic())
+        pending = {probe: self._queries.submit(probe_limit, probe) for probe in due}
+        deadline = time.monotonic() + 2 * PROBE_SECONDS
+        for probe, future in pending.items():
+            limit = _result(future, deadline, lambda _: None)
+            if limit is not None:
+                memory.probes.keep(probe, limit)
+        return memory.probes.known()
 
     def _said_by_pod(self, target: Target, metrics: Measurements) -> Mapping[str, frozenset[int]]:
         """The node ids in each pod's own metrics: through Prometheus, else from the pod itself.
@@ -218,6 +245,11 @@ class Observer:
         }
         deadline = time.monotonic() + self._budget_seconds / 2
         return said | {pod: _result(future, deadline, lambda _: frozenset()) for pod, future in asked.items()}
+
+
+def _declared_keys(spec: MilvusTuningSpec, version: str | None) -> tuple[str, ...]:
+    release = parse_version(version)
+    return declared_keys(spec, release) if release else ()
 
 
 def _read_etcd(target: Target, connections: ClusterConnections) -> EtcdFacts:

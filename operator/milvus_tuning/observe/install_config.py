@@ -19,7 +19,7 @@ from typing import Any
 
 import yaml
 
-from milvus_tuning.catalogue import normalised
+from milvus_tuning.catalogue import environment_key, normalised
 from milvus_tuning.catalogue.reading import catalogue
 from milvus_tuning.clients.configuration import is_secret
 from milvus_tuning.clients.connect import DEFAULT_META_PATH, DEFAULT_ROOT_PATH, Found
@@ -28,7 +28,6 @@ from milvus_tuning.clients.milvus import DEFAULT_PORT
 
 MILVUS_PORT_NAME = "milvus"
 FILES = ("milvus.yaml", "default.yaml", "user.yaml")  # later ones win
-_ENVIRONMENT_PREFIX = "milvusconf"  # MILVUS_CONF_ETCD_ROOTPATH, in the spelling that Milvus matches by
 
 Flat = Mapping[str, Any]
 
@@ -73,7 +72,7 @@ def as_text(config: Flat) -> dict[str, str]:
 
 
 def _by_key(environment: Mapping[str, str]) -> dict[str, str]:
-    return {normalised(name).removeprefix(_ENVIRONMENT_PREFIX): text for name, text in environment.items()}
+    return {environment_key(name): text for name, text in environment.items()}
 
 
 def _text(value: object) -> str:

@@ -13,6 +13,7 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from milvus_tuning.clients.connect import MOST_TARGETS_KEPT
 from milvus_tuning.observe.levels import CollectionNames, LevelCache
 from milvus_tuning.observe.placement_cache import PlacementCache
+from milvus_tuning.observe.probes import ProbeCache
 from milvus_tuning.observe.read_back import ReadBackCache
 from milvus_tuning.observe.shapes import ShapeCache
 from milvus_tuning.snapshot import Collection, OwnedLevel
@@ -26,6 +27,7 @@ class ClusterMemory:
         self.shapes = ShapeCache()
         self.levels = LevelCache()
         self.read_back = ReadBackCache()
+        self.probes = ProbeCache()
         self._searches: Mapping[int, float] = {}
         self._owned_levels: CollectionNames = frozenset()
 

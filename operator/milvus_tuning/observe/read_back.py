@@ -34,7 +34,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from milvus_tuning.api import MilvusTuningSpec
-from milvus_tuning.catalogue import EVERY_COMPONENT, Intent, Lever, ServerVersion, find_lever
+from milvus_tuning.catalogue import EVERY_COMPONENT, Intent, Lever, ServerVersion, find_lever, normalised
 from milvus_tuning.catalogue.reading import catalogue
 from milvus_tuning.clients.configuration import ConfigurationError, read_configuration, read_management
 from milvus_tuning.clients.milvus import host_of
@@ -174,11 +174,13 @@ class ReadBackCache:
     def known(self, now: float) -> tuple[ReadBack, ...]:
         """What is known by pod, in the order of their names; a pod of several processes has the values of all."""
         by_pod: dict[str, dict[str, str]] = {}
+        asked: dict[str, set[str]] = {}
         with self._lock:
             for question, kept in self._kept.items():
                 if kept.values is not None and now - kept.at <= KEPT_SECONDS:
                     by_pod.setdefault(question.pod, {}).update(kept.values)
-        return tuple(ReadBack(pod=pod, values=by_pod[pod]) for pod in sorted(by_pod))
+                    asked.setdefault(question.pod, set()).update(map(normalised, question.keys))
+        return tuple(ReadBack(pod=pod, values=by_pod[pod], asked=tuple(sorted(asked[pod]))) for pod in sorted(by_pod))
 
     def _silent(self, question: Question, now: float) -> bool:
         kept = self._kept.get(question)

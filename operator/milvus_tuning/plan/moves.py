@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 FEWEST_MOVES, FEWEST_RETURNS = 10, 3
 PING_PONG_RATIO = 0.5  # below it, most moves served an end; the published cases are above 0.8
@@ -41,14 +42,31 @@ class CollectionMoves:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class LastMove:
+    """A segment that Milvus moved by itself, between nodes by their Milvus id. at: when it was seen there."""
+
+    at: datetime
+    segment_id: int
+    full_name: str
+    source: int
+    target: int
+
+    def __str__(self) -> str:
+        where = f"from QueryNode {self.source} to {self.target}"
+        return f"segment {self.segment_id} of {self.full_name} went {where} at {self.at:%Y-%m-%dT%H:%M:%SZ}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class PlacementMoves:
     """What the watch over the placement shows: by collection, most moves first, and how long it has gone on.
 
-    watched_seconds is None where no placement was read lately.
+    watched_seconds is None where no placement was read lately. last is the newest of these moves, None where there is
+    none within the window.
     """
 
     collections: tuple[CollectionMoves, ...]
     watched_seconds: float | None
+    last: LastMove | None = None
 
     @property
     def ping_pong(self) -> tuple[CollectionMoves, ...]:

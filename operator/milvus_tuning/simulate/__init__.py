@@ -45,6 +45,8 @@ class Outcome:
     unmoved: frozenset[str] = frozenset()  # collections that are where they were
     replicas: Mapping[str, int] = field(default_factory=dict)  # of each collection
     balances: bool = True
+    keys: Mapping[str, str] = field(default_factory=dict)
+    evicted: Mapping[str, int] = field(default_factory=dict)
     nodes_of: Mapping[str, frozenset[int | None]] = field(default_factory=dict)  # by collection
     unmet: tuple[str, ...] = ()
 
@@ -126,6 +128,8 @@ def _outcome(name: str, cluster: ModelCluster, operator: ModelOperator) -> Outco
         ),
         replicas={one.name: len(cluster.copies_of(number)) for number, one in enumerate(cluster.model.loaded)},
         balances=cluster.auto_balance,
+        keys={key: one.value for key, one in cluster.components.keys.items() if one.value is not None},
+        evicted=dict(cluster.components.evicted),
         nodes_of=_nodes_of(cluster),
     )
 
@@ -183,6 +187,8 @@ def _unmet(expect: Expectation, run_seconds: float, outcome: Outcome) -> list[st
         (expect.balances is outcome.balances, f"the balancer of Milvus {'on' if expect.balances else 'off'} expected"),
         (_spread(outcome, expect.apart) == len(expect.apart), f"not apart: {', '.join(expect.apart)}"),
         (_spread(outcome, expect.together) <= 1, f"not together: {', '.join(expect.together)}"),
+        (expect.keys in (None, outcome.keys), f"keys {expect.keys} expected, not {outcome.keys}"),
+        (expect.evicted in (None, outcome.evicted), f"evicted {expect.evicted} expected, not {outcome.evicted}"),
         (overloaded is None or outcome.overloaded_seconds <= overloaded, "overloaded for too long"),
     )
     return [message for holds, message in checks if not holds]

@@ -21,6 +21,7 @@ from collections import Counter, defaultdict, deque
 from dataclasses import dataclass, field
 
 from milvus_tuning.decide.replica_gain import capacity_ratio
+from milvus_tuning.simulate.components import ModelComponents
 from milvus_tuning.simulate.scenario import GIB, ClusterModel
 
 MIB = 2**20
@@ -79,7 +80,8 @@ class ModelReplica:
 class ModelCluster:
     """The cluster; `advance` lets time pass.
 
-    What an operator can write: `desired_count`, deletion costs, `auto_balance`, `move` and `set_replica_number`.
+    What an operator can write: `desired_count`, deletion costs, `auto_balance`, `move`, `set_replica_number`, `evict`
+    and the keys of `components`.
     """
 
     def __init__(self, model: ClusterModel) -> None:
@@ -88,6 +90,7 @@ class ModelCluster:
         self.desired_count = model.nodes
         self.has_room = True
         self.auto_balance = True
+        self.components = ModelComponents.of(model.version, start_seconds=model.start_seconds)
         self.unserved_seconds = 0.0
         self.overloaded_seconds = 0.0
         self.node_seconds = 0.0
@@ -173,6 +176,15 @@ class ModelCluster:
             for node in surplus.nodes:
                 self._join(number, node, staying)
         self._changed()
+
+    def evict(self, pod: str) -> None:
+        """The pod leaves, and another one comes in its place; ValueError where there is none of this name."""
+        node = self.find(pod)
+        if node is not None:
+            node.leaving_since_seconds = node.leaving_since_seconds or self.now_seconds
+            self.components.evicted["QueryNode"] += 1
+        elif not self.components.evict(pod, at_seconds=self.now_seconds):
+            raise ValueError(f"there is no pod {pod}")
 
     def move_back(self) -> None:
         """Every segment back to where it was at the start."""

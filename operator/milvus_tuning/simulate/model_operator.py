@@ -223,7 +223,7 @@ class ModelOperator:
     def _call(self, plan: Plan, call: Call) -> str:
         if plan.course.operation is None:
             raise ValueError(f"{plan.name} has not begun")
-        step = plan.course.operation.steps[call.step_index].step
+        step = call.of(plan.course.operation)
         message = perform(self._cluster, step, undo=call.undo)
         self.journal.calls.append((self._cluster.now_seconds, step.kind, call.undo))
         if any(crash.number == len(self.journal.calls) for crash in self._crashes):
@@ -247,7 +247,18 @@ def perform(cluster: ModelCluster, step: Step, *, undo: bool) -> str:
         case StepKind.SET_REPLICA_NUMBER:
             return _copy(cluster, str(parameters.get("collection")), integer(parameters, "count"))
         case _:
-            raise ValueError(f"the model cluster has no {step.kind}")
+            return _configure(cluster, step, undo=undo)
+
+
+def _configure(cluster: ModelCluster, step: Step, *, undo: bool) -> str:
+    """A key, or a pod that is to read it anew."""
+    parameters = step.undo if undo else step.action
+    if step.kind is StepKind.SET_CONFIG:
+        return _set(cluster, str(step.action["key"]), parameters.get("value"))
+    if step.kind is StepKind.RESTART_COMPONENT:
+        cluster.evict(str(parameters.get("pod")))
+        return f"pod {parameters.get('pod')} is leaving"
+    raise ValueError(f"the model cluster has no {step.kind}")
 
 
 def _scale(cluster: ModelCluster, count: int | None) -> str:
@@ -269,6 +280,12 @@ def _copy(cluster: ModelCluster, collection: str, count: int | None) -> str:
         raise ValueError("a number of replicas without a count")
     cluster.set_replica_number(collection, count)
     return f"{count} in-memory replicas of {collection} asked for"
+
+
+def _set(cluster: ModelCluster, key: str, value: str | int | None) -> str:
+    text = None if value is None else str(value)
+    cluster.components.write(key, text, at_seconds=cluster.now_seconds)
+    return f"{key} is {'unset' if text is None else text}"
 
 
 def _move(cluster: ModelCluster, step: Step, *, undo: bool) -> str:

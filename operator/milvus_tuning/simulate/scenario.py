@@ -126,6 +126,8 @@ class Expectation(ScenarioModel):
     replicas: dict[str, int] = Field(default_factory=dict, description="In-memory replicas of collections at the end.")
     balances: bool = Field(default=True, description="Whether Milvus's balancer is on at the end.")
     together: tuple[str, ...] = Field(default=(), description="Collections of one segment, on one node.")
+    keys: dict[str, str] | None = Field(default=None, description="What the operator has written to etcd at the end.")
+    evicted: dict[str, int] | None = Field(default=None, description="Pods that were replaced, by component.")
     most_imbalance_percent: float = Field(default=25.0, description="Rows on the fullest node above the mean.")
     most_unserved_seconds: float = Field(default=0.0, description="Time with a segment that no node serves.")
     most_overloaded_seconds: float | None = Field(default=None, description="Time with more load than CPU.")

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from milvus_tuning.api import MilvusTuningSpec, Verification
 from milvus_tuning.catalogue import normalised
 from milvus_tuning.decide.config.keys import PLACEMENT_KEY
+from milvus_tuning.decide.restart_seen import QUERY_NODE
 from milvus_tuning.plan import Measurement
 from milvus_tuning.simulate.cluster import ModelCluster, ModelNode
 from milvus_tuning.simulate.scenario import GIB, FaultKind, Scenario
@@ -15,6 +16,7 @@ from milvus_tuning.snapshot import (
     MISSING,
     Collection,
     CollectionShape,
+    ComponentPod,
     EtcdSetting,
     Freeze,
     FreezeReason,
@@ -63,6 +65,7 @@ def take_snapshot(cluster: ModelCluster, scenario: Scenario) -> Snapshot:
         settings=_settings(cluster),
         settings_readable=not down,
         owned_keys=_owned(cluster),
+        components=_components(cluster),
         etcd_root_path=None if down else "by-dev",
         freezes=_freezes(scenario, at),
         problems=_problems(scenario, at),
@@ -124,14 +127,55 @@ class _Samples:
 
 
 def _settings(cluster: ModelCluster) -> dict[str, EtcdSetting]:
-    """What is stored in Milvus's etcd: autoBalance while it is held off."""
+    """What is stored in Milvus's etcd: autoBalance while it is held off, and what was written otherwise."""
     held_off = EtcdSetting(key=_BALANCER, value="false", spellings=(_BALANCER,), revision=1, leased=True)
-    return {} if cluster.auto_balance else {_BALANCER: held_off}
+    written = {
+        normalised(key): EtcdSetting(key=key, value=one.value, spellings=(key,), revision=1)
+        for key, one in cluster.components.keys.items()
+        if one.value is not None
+    }
+    return written if cluster.auto_balance else {**written, _BALANCER: held_off}
 
 
 def _owned(cluster: ModelCluster) -> dict[str, dict[str, OwnedKey]]:
-    """Whose key that is: nobody else writes it."""
-    return {} if cluster.auto_balance else {POLICY_UID: {PLACEMENT_KEY: OwnedKey(previous=None, written="false")}}
+    """Whose keys these are: nobody else writes them."""
+    records = {
+        key: OwnedKey(previous=one.previous, written=one.value, written_at=virtual_time(one.written_at_seconds))
+        for key, one in cluster.components.keys.items()
+    }
+    if not cluster.auto_balance:
+        records[PLACEMENT_KEY] = OwnedKey(previous=None, written="false")
+    return {POLICY_UID: records} if records else {}
+
+
+def _components(cluster: ModelCluster) -> tuple[ComponentPod, ...]:
+    """The pods of all components, those of the QueryNodes included. No process tells what it has read."""
+    at = cluster.now_seconds
+    nodes = (
+        ComponentPod(
+            component=QUERY_NODE,
+            pod=node.pod,
+            pod_uid=f"uid-of-{node.pod}",
+            ready=node.serves(at),
+            terminating=node.leaving,
+            created_at=virtual_time(node.created_at_seconds),
+            started_at=None if node.serves_at_seconds is None else virtual_time(node.created_at_seconds),
+            grace_period_seconds=cluster.model.grace_period_seconds,
+        )
+        for node in cluster.nodes
+    )
+    others = (
+        ComponentPod(
+            component=one.component,
+            pod=one.pod,
+            pod_uid=f"uid-of-{one.pod}",
+            ready=one.ready_at_seconds <= at,
+            created_at=virtual_time(one.started_at_seconds),
+            started_at=virtual_time(one.started_at_seconds),
+        )
+        for one in cluster.components.pods
+    )
+    return tuple(sorted((*nodes, *others), key=lambda pod: pod.pod))
 
 
 def _collections(cluster: ModelCluster, scenario: Scenario) -> tuple[Collection, ...]:

@@ -24,6 +24,7 @@ WISH = Wish(
     component="Proxy",
     evidence="read at start",
 )
+ASKED = ("proxymaxtasknum",)
 
 
 def with_pods(*components: str) -> Snapshot:
@@ -93,9 +94,9 @@ def test_only_processes_that_read_the_key_are_asked() -> None:
     snapshot = replace(
         with_pods("Proxy", "QueryNode"),
         read_back=(
-            ReadBack(pod="querynode", values={"proxymaxtasknum": "1"}),
-            ReadBack(pod="proxy", values={"proxymaxtasknum": "512"}),
-            ReadBack(pod="gone", values={"proxymaxtasknum": "2"}),
+            ReadBack(pod="querynode", values={"proxymaxtasknum": "1"}, asked=ASKED),
+            ReadBack(pod="proxy", values={"proxymaxtasknum": "512"}, asked=ASKED),
+            ReadBack(pod="gone", values={"proxymaxtasknum": "2"}, asked=ASKED),
         ),
     )
     assert shown(WISH, snapshot) == Shown(values=(("proxy", "512"),))
@@ -135,13 +136,31 @@ def test_others_speak_for_a_component_that_tells_nobody(
     assert shown(WISH, snapshot).proves(WISH) is proves
 
 
-def test_a_process_tells_nothing_of_the_section_of_another_component() -> None:
-    """QueryNode reads the load guard below queryCoord, and shows keys of its own section only."""
+@pytest.mark.parametrize(
+    ("asked", "values", "expected"),
+    [
+        pytest.param(ASKED, {}, (("proxy", None),), id="asked, and it has none"),
+        pytest.param((), {}, (), id="not asked: nothing is known"),
+        pytest.param((), {"proxymaxtasknum": "512"}, (("proxy", "512"),), id="a recording of before names values only"),
+    ],
+)
+def test_a_key_that_nobody_was_asked_for_is_not_missing(
+    asked: tuple[str, ...], values: Mapping[str, str], expected: tuple[tuple[str, str | None], ...]
+) -> None:
+    told = ReadBack(pod="proxy", values=values, asked=asked)
+    assert shown(WISH, replace(with_pods("Proxy"), read_back=(told,))).values == expected
+
+
+def test_a_reader_that_was_not_asked_leaves_the_word_to_others() -> None:
+    """QueryNode reads the load guard below queryCoord, and can be asked for keys of its own section only."""
     guard = replace(WISH, name="queryCoord.overloadedMemoryThresholdPercentage", component="QueryNode", desired="88")
-    said = {"querynode": {"querynodestatspublishinterval": "1000"}, "mixcoord": {normalised(guard.name): "88"}}
+    name = normalised(guard.name)
     snapshot = replace(
         with_pods("QueryNode", "MixCoord"),
-        read_back=tuple(ReadBack(pod=pod, values=values) for pod, values in said.items()),
+        read_back=(
+            ReadBack(pod="mixcoord", values={name: "88"}, asked=(name,)),
+            ReadBack(pod="querynode", values={"querynodestatspublishinterval": "1000"}, asked=("querynodex",)),
+        ),
     )
 
     assert shown(guard, snapshot).values == (("mixcoord", "88"),)

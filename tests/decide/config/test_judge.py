@@ -12,6 +12,7 @@ from milvus_tuning.catalogue import Conversion, Intent, normalised, parse_versio
 from milvus_tuning.decide.config.judge import judged
 from milvus_tuning.decide.config.wishes import View, Wish
 from milvus_tuning.plan import SettingState, StepKind
+from milvus_tuning.plan.moves import LastMove
 from milvus_tuning.snapshot import EtcdSetting, OwnedKey, ReadBack, Snapshot
 from tests.decide.running import a_component
 
@@ -47,7 +48,10 @@ DEAD = replace(LIVE, name="queryCoord.scoreUnbalanceTolerationFactor")
 
 @dataclass(frozen=True, kw_only=True)
 class World:
-    """What a judgement is made in; shown is what the pods of the component say, None: it was not asked."""
+    """What a judgement is made in; shown is what the pods of the component say, None: it was not asked.
+
+    probed: what they say was seen in what they do.
+    """
 
     stored: str | None = None
     spellings: tuple[str, ...] | None = None
@@ -55,6 +59,7 @@ class World:
     ours_since: datetime | None = None
     ours: bool = False
     shown: Mapping[str, str | None] = field(default_factory=lambda: {"one": None})
+    probed: bool = False
     started_at: datetime = LONG_AGO - timedelta(hours=1)
     file: str | None = None
     environment: str | None = None
@@ -62,6 +67,7 @@ class World:
     root_path: str | None = "by-dev"
     hindrance: str | None = None
     under_way: bool = False
+    moved_at: datetime | None = None
 
 
 def seen(wish: Wish, world: World) -> View:
@@ -82,7 +88,12 @@ def seen(wish: Wish, world: World) -> View:
         etcd_root_path=world.root_path,
         components=tuple(a_component(component, pod, started_at=world.started_at) for pod in world.shown),
         read_back=tuple(
-            ReadBack(pod=pod, values={} if value == "nothing" else {name: value})
+            ReadBack(
+                pod=pod,
+                values={} if value == "nothing" else {name: value},
+                asked=(name,),
+                acting=(name,) if world.probed else (),
+            )
             for pod, value in world.shown.items()
             if value is not None
         ),
@@ -97,6 +108,9 @@ def seen(wish: Wish, world: World) -> View:
         owned={wish.key: owned} if world.ours or world.ours_since else {},
         hindrance=world.hindrance,
         under_way={wish.key: wish.desired} if world.under_way else {},
+        moved=None
+        if world.moved_at is None
+        else LastMove(at=world.moved_at, segment_id=7, full_name="default.products", source=3, target=5),
     )
 
 
@@ -323,6 +337,19 @@ CASES = [
             "60000",
             "etcd",
             False,
+            "stored in etcd since 2026-01-01T11:00:00Z; one started before that, and reads it at the next start; "
+            "a plan restarts Proxy",
+        ),
+    ),
+    (
+        "at start, written a moment after the pod started: clocks may differ",
+        AT_START,
+        World(stored="60000", shown=SHOWS, ours_since=LONG_AGO, started_at=LONG_AGO - timedelta(seconds=59)),
+        (
+            "PendingRestart",
+            "60000",
+            "etcd",
+            False,
             "stored in etcd since 2026-01-01T11:00:00Z; one started before that, and reads it at the next start",
         ),
     ),
@@ -369,10 +396,101 @@ CASES = [
         ("Effective", "60000", "file", False, "set in the install (file); read back from one"),
     ),
     (
+        "at start, written after the pod started, whose probe shows it at work",
+        AT_START,
+        World(stored="60000", shown=SHOWS, probed=True, ours_since=LONG_AGO),
+        ("Effective", "60000", "etcd", False, "read at start; a probe shows it at work on one"),
+    ),
+    (
+        "at start, written after the pod started, whose probe shows the former value",
+        AT_START,
+        World(stored="60000", shown=OTHERWISE, probed=True, ours_since=LONG_AGO),
+        (
+            "PendingRestart",
+            "3000",
+            "etcd",
+            False,
+            "stored in etcd since 2026-01-01T11:00:00Z; one started before that, and reads it at the next start; "
+            "a plan restarts Proxy",
+        ),
+    ),
+    (
+        "at start, written before the pod started, whose probe shows another",
+        AT_START,
+        World(stored="60000", shown=OTHERWISE, probed=True, ours_since=LONG_AGO, started_at=JUST_NOW),
+        (
+            "Shadowed",
+            "3000",
+            "etcd",
+            False,
+            "stored in etcd as declared, and one has 3000: something goes before etcd there",
+        ),
+    ),
+    (
+        "at start, stored since nobody knows when, and a probe shows it at work",
+        AT_START,
+        World(stored="60000", shown=SHOWS, probed=True),
+        ("Effective", "60000", "etcd", False, "read at start; a probe shows it at work on one"),
+    ),
+    (
+        "at start, stored since nobody knows when, and a probe of one of two shows it at work",
+        AT_START,
+        World(stored="60000", shown={"one": "60000", "two": None}, probed=True),
+        (
+            "NoEvidence",
+            "60000",
+            "etcd",
+            False,
+            "stored in etcd as declared, since when is not known; Proxy reads it at start only",
+        ),
+    ),
+    (
+        "at start, stored since nobody knows when, and a probe shows another",
+        AT_START,
+        World(stored="60000", shown=OTHERWISE, probed=True),
+        (
+            "PendingRestart",
+            "3000",
+            "etcd",
+            False,
+            "stored in etcd as declared, and one still works by 3000: Proxy reads it at start",
+        ),
+    ),
+    (
+        "at start, by a file, and a probe shows it at work",
+        AT_START,
+        World(file="60000", shown=SHOWS, probed=True),
+        ("Effective", "60000", "file", False, "set in the install (file); a probe shows it at work on one"),
+    ),
+    (
+        "at start, by a file, and a probe shows that it is not",
+        AT_START,
+        World(file="60000", shown=OTHERWISE, probed=True),
+        (
+            "PendingRestart",
+            "3000",
+            "file",
+            True,
+            "read by Proxy at start only; a plan sets proxy.maxtasknum: unset -> 60000 and restarts Proxy",
+        ),
+    ),
+    (
         "at start, root path not proven",
         AT_START,
         World(root_path=None, shown=OTHERWISE),
         ("NotApplied", "3000", "file", False, "the root path in etcd is not proven"),
+    ),
+    (
+        "dead, stored by somebody and shown",
+        DEAD,
+        World(stored="60000", shown=SHOWS),
+        (
+            "Dead",
+            "60000",
+            "etcd",
+            False,
+            "queryCoord.scoreUnbalanceTolerationFactor does nothing in 2.5.27",
+        ),
     ),
     # -- who places ------------------------------------------------------------------------------------------------
     (
@@ -398,6 +516,43 @@ CASES = [
             False,
             "stored in etcd as declared, and one has true: something goes before etcd there",
         ),
+    ),
+    (
+        "placement, ours since long ago, and Milvus moves all the same",
+        PLACEMENT,
+        World(stored="false", leased=True, ours_since=LONG_AGO, shown={"one": "false"}, moved_at=NOW),
+        (
+            "NoEvidence",
+            "false",
+            "etcd",
+            False,
+            "stored in etcd since 2026-01-01T11:00:00Z, and Milvus moves segments all the same: segment 7 of "
+            "default.products went from QueryNode 3 to 5 at 2026-01-01T12:00:00Z",
+        ),
+    ),
+    (
+        "placement, ours since long ago, and a move of before or soon after",
+        PLACEMENT,
+        World(
+            stored="false",
+            leased=True,
+            ours_since=LONG_AGO,
+            shown={"one": "false"},
+            moved_at=LONG_AGO + timedelta(minutes=15),
+        ),
+        ("Effective", "false", "etcd", False, "read at each balance check; read back from one"),
+    ),
+    (
+        "placement, ours since nobody knows when, and Milvus moves",
+        PLACEMENT,
+        World(stored="false", leased=True, ours=True, shown={"one": "false"}, moved_at=NOW),
+        ("Effective", "false", "etcd", False, "read at each balance check; read back from one"),
+    ),
+    (
+        "Milvus places, and moves: as it should",
+        MILVUS_PLACES,
+        World(stored="true", ours=False, shown={"one": "true"}, moved_at=NOW),
+        ("Effective", "true", "etcd", False, "read at each balance check; read back from one"),
     ),
     (
         "placement, somebody else's",

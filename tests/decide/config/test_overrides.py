@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import pytest
@@ -13,15 +14,23 @@ from milvus_tuning.catalogue.reading import catalogue
 from milvus_tuning.decide.config.overrides import overrides
 from milvus_tuning.decide.config.wishes import Outcome, View
 from milvus_tuning.plan import SettingState, StepKind
-from milvus_tuning.snapshot import Snapshot
+from milvus_tuning.snapshot import EtcdSetting, Snapshot
 from tests.decide.running import running
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 VERSIONS = ("2.3.5", "2.4.23", "2.5.27", "2.6.4", "2.6.23", "2.6.99", "3.0.1")
 
 
-def judged(declared: dict[str, str], version: str | None = "2.5.27") -> tuple[Outcome, ...]:
-    snapshot = Snapshot(taken_at=NOW, milvus_version=version, settings_readable=True, etcd_root_path="by-dev")
+def judged(
+    declared: dict[str, str], version: str | None = "2.5.27", stored: Mapping[str, EtcdSetting] | None = None
+) -> tuple[Outcome, ...]:
+    snapshot = Snapshot(
+        taken_at=NOW,
+        milvus_version=version,
+        settings=stored or {},
+        settings_readable=True,
+        etcd_root_path="by-dev",
+    )
     view = View(snapshot=running(snapshot), version=parse_version(version), now=NOW, owned={})
     return overrides(declared, view)
 
@@ -74,6 +83,29 @@ def test_an_override_is_judged_by_the_catalogue_for_exactly_this_version(
     assert (outcome.status.intent, outcome.status.state) == (f"configOverrides.{key}", state)
     assert words in outcome.status.message
     assert (outcome.step is not None) == (state in {"Applying", "PendingRestart"})
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "version", "state"),
+    [
+        pytest.param("queryCoord.taskMergeCap", "4", "2.3.5", "Dead", id="read by nothing"),
+        pytest.param("queryCoord.balanceIntervalSeconds", "60", "2.5.27", "Dead", id="left from an older coordinator"),
+        pytest.param("queryCoord.scoreUnbalanceTolerationFactor", "0.1", "2.5.27", "Dead", id="without effect"),
+        pytest.param(
+            "queryCoord.autoBalence", "false", "2.5.27", "Refused", id="no key at all, which they show as well"
+        ),
+        pytest.param(
+            "queryCoord.autoBalanceChannel", "false", "2.5.27", "Effective", id="the control: a key that acts"
+        ),
+    ],
+)
+def test_what_cannot_act_is_not_effective_though_it_is_stored_and_processes_show_it(
+    key: str, value: str, version: str, state: str
+) -> None:
+    stored = {normalised(key): EtcdSetting(key=key.lower(), value=value, spellings=(key.lower(),), revision=1)}
+    (outcome,) = judged({key: value}, version, stored)
+    assert (outcome.status.state, outcome.step) == (state, None)
+    assert (outcome.status.effective, outcome.key) == ((value, key.lower()) if state == "Effective" else (None, None))
 
 
 def test_two_spellings_of_one_key_are_refused_both() -> None:

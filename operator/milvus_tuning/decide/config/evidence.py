@@ -13,26 +13,30 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from milvus_tuning.catalogue import EVERY_COMPONENT, normalised
+from milvus_tuning.catalogue import EVERY_COMPONENT, Intent, normalised
 from milvus_tuning.decide.config.wishes import View, Wish
 from milvus_tuning.snapshot import COORDINATORS, MIX_COORD, ComponentPod, EtcdSetting, Snapshot
 
 IN_ETCD, IN_ENVIRONMENT, IN_FILE, BY_DEFAULT, ELSEWHERE = "etcd", "environment", "file", "default", "file or default"
 SETTLE_SECONDS = 15.0  # Milvus asks etcd every few seconds; until then a process shows the former value
+CLOCKS = timedelta(minutes=1)  # what the clocks of machines may differ by; Kubernetes asks for much less
+STILL_MOVING = timedelta(minutes=15)
+"""Within it a move of before may be seen: what a snapshot knows of a placement may be 10 minutes old (ping_pong.LATE),
+and Milvus gives a task 2 minutes (queryCoord.segmentTaskTimeout)."""
 _INDEX_NODE, _DATA_NODE = "IndexNode", "DataNode"
-_SECTIONS = frozenset(
-    one.lower() for one in (*COORDINATORS, MIX_COORD, _INDEX_NODE, _DATA_NODE, "QueryNode", "Proxy", "StreamingNode")
-)
-"""Sections of keys that only processes of that component show."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Shown:
-    """What the processes of a component say of one key: by pod, in order of name; None where it has no value there."""
+    """What the processes of a component say of one key: by pod, in order of name; None where it has no value there.
+
+    acting are the pods whose value was seen in what they do: it is in force there, whenever they started.
+    """
 
     values: tuple[tuple[str, str | None], ...]
+    acting: frozenset[str] = frozenset()
 
     def other(self, wish: Wish) -> tuple[str, str] | None:
         """The first pod that shows another value than the desired one, and that value."""
@@ -42,6 +46,10 @@ class Shown:
     def without(self) -> tuple[str, ...]:
         """The pods that were asked and have no value for it."""
         return tuple(pod for pod, value in self.values if value is None)
+
+    def acts(self, pod: str, wish: Wish) -> bool:
+        """Whether what the pod does shows the desired value."""
+        return pod in self.acting and any(one == pod and value and wish.same(value) for one, value in self.values)
 
     def proves(self, wish: Wish) -> bool:
         """Whether a process was asked, and all that were show the desired value."""
@@ -67,22 +75,17 @@ def readers(component: str, snapshot: Snapshot) -> tuple[ComponentPod, ...]:
 def shown(wish: Wish, snapshot: Snapshot) -> Shown:
     """What the running processes that read the key say of it.
 
-    Where none of them tells, those that do: they read the same etcd. A proxy tells nothing at all, and a QueryNode
-    nothing of `queryCoord.overloadedMemoryThresholdPercentage`, though it reads it: a process tells of its own section
-    and of those that all share.
+    Where none of them was asked, those that show it: they read the same etcd. A proxy can be probed at most, and a
+    QueryNode is not asked for `queryCoord.overloadedMemoryThresholdPercentage`, though it reads it.
     """
     name = normalised(wish.name)
-    pods = {pod.pod for pod in readers(wish.component, snapshot) if _tells(pod.component, wish.name)}
-    told = sorted(snapshot.read_back, key=lambda one: one.pod)
+    pods = {pod.pod for pod in readers(wish.component, snapshot)}
+    told = sorted((one for one in snapshot.read_back if one.tells(name)), key=lambda one: one.pod)
     asked = [one for one in told if one.pod in pods] or [one for one in told if name in one.values]
-    return Shown(values=tuple((one.pod, one.values.get(name)) for one in asked))
-
-
-def _tells(component: str, name: str) -> bool:
-    """Whether a process of this component would show the key if it had a value for it."""
-    section = name.partition(".")[0].lower()
-    own = {component.lower(), *(one.lower() for one in COORDINATORS if component == MIX_COORD)}
-    return section in own or section not in _SECTIONS
+    return Shown(
+        values=tuple((one.pod, one.values.get(name)) for one in asked),
+        acting=frozenset(one.pod for one in asked if name in one.acting),
+    )
 
 
 def started_before(pods: Sequence[ComponentPod], since: datetime) -> tuple[str, ...]:
@@ -104,6 +107,16 @@ def is_settling(wish: Wish, stored: EtcdSetting, view: View) -> bool:
     """Whether it was written so lately that processes may not have read it yet."""
     since = written_at(wish, stored, view)
     return since is not None and (view.now - since).total_seconds() < SETTLE_SECONDS
+
+
+def moved_all_the_same(wish: Wish, stored: EtcdSetting, view: View) -> str | None:
+    """What Milvus's balancer was seen to do although we have switched it off, in words; None where it holds still."""
+    since = written_at(wish, stored, view)
+    if wish.intent != Intent.PLACEMENT_OWNER or not wish.same("false") or since is None or view.moved is None:
+        return None
+    if view.moved.at - since <= STILL_MOVING:
+        return None
+    return f"stored in etcd since {since:%Y-%m-%dT%H:%M:%SZ}, and Milvus moves segments all the same: {view.moved}"
 
 
 def beside_etcd(name: str, snapshot: Snapshot) -> tuple[str | None, str]:

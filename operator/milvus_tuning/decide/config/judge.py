@@ -5,9 +5,11 @@ In force it is only where running processes were seen to have it:
 
     stored, every process that was asked shows it, read live              Effective
     stored, read at start, and every reader started after the write       Effective, where the processes show it, too
+    stored, read at start, and what each reader does shows it             Effective, whenever they started
     stored, nobody could be asked                                         NoEvidence
+    autoBalance is off, and Milvus moved a segment long after the write   NoEvidence, with the move
     stored, a process shows another value                                 Shadowed; just written: Applying
-    stored, read at start, and a reader is older than the write           PendingRestart
+    stored, read at start, and a reader is older than the write           PendingRestart: a restart, where we wrote it
     read at start, and not stored                                         PendingRestart: a step inside of a restart
 
 A key that is read at start is never in etcd before the change that restarts its readers: the next crash would apply it.
@@ -15,16 +17,21 @@ A key that is read at start is never in etcd before the change that restarts its
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 from milvus_tuning.catalogue import Intent
 from milvus_tuning.catalogue.reading import catalogue
 from milvus_tuning.decide.config.evidence import (
     BY_DEFAULT,
+    CLOCKS,
     IN_ETCD,
     IN_FILE,
     Shown,
     beside_etcd,
     components_of,
     is_settling,
+    moved_all_the_same,
     readers,
     shown,
     started_before,
@@ -32,7 +39,7 @@ from milvus_tuning.decide.config.evidence import (
 )
 from milvus_tuning.decide.config.keys import set_config, take_placement
 from milvus_tuning.decide.config.wishes import Outcome, View, Wish
-from milvus_tuning.decide.rollbacks import ended_at, rollback_of
+from milvus_tuning.decide.rollbacks import ended_at, restart_rollback, rollback_of
 from milvus_tuning.decide.words import listed
 from milvus_tuning.plan import Operation, SettingState, SettingStatus, Step
 from milvus_tuning.snapshot import EtcdSetting, Snapshot
@@ -122,15 +129,15 @@ def _dead(wish: Wish, view: View) -> str | None:
 
 def _stands(wish: Wish, stored: EtcdSetting, view: View) -> Outcome:
     """The stored value is the desired one: whether running processes have it."""
-    if not wish.live:
-        waiting = _not_read_yet(wish, stored, view)
-        if waiting is not None:
-            return _settled(wish, view, *waiting)
     seen = shown(wish, view.snapshot)
+    not_yet = _not_in_force(wish, stored, seen, view)
+    if not_yet is not None:
+        settled = _settled(wish, view, *not_yet)
+        return _for_a_restart(settled, wish, stored, seen, view) if not wish.live else settled
     settling = is_settling(wish, stored, view)
     other = seen.other(wish)
     if seen.proves(wish):
-        return _settled(wish, view, SettingState.EFFECTIVE, f"{wish.evidence}; read back from {_pods(seen)}")
+        return _settled(wish, view, SettingState.EFFECTIVE, f"{wish.evidence}; {_told_by(seen)}")
     if seen.values and settling:
         return _settled(wish, view, SettingState.APPLYING, f"written just now; {_pods(seen)} may not have read it yet")
     if other is not None:
@@ -143,21 +150,66 @@ def _stands(wish: Wish, stored: EtcdSetting, view: View) -> Outcome:
     return _settled(wish, view, SettingState.NO_EVIDENCE, message)
 
 
-def _not_read_yet(wish: Wish, stored: EtcdSetting, view: View) -> tuple[SettingState, str] | None:
-    """Of a key that is read at start: who started before it was written; None where nobody did."""
+def _not_in_force(wish: Wish, stored: EtcdSetting, seen: Shown, view: View) -> tuple[SettingState, str] | None:
+    """Why a stored value is not in force whatever processes have read, or not known to be; None for no such reason."""
+    if not wish.live:
+        return _not_read_yet(wish, stored, seen, view)
+    moved = moved_all_the_same(wish, stored, view)
+    return None if moved is None else (SettingState.NO_EVIDENCE, moved)
+
+
+def _not_read_yet(wish: Wish, stored: EtcdSetting, seen: Shown, view: View) -> tuple[SettingState, str] | None:
+    """Of a key that is read at start: who started before it was written, and does not act by it; None for nobody."""
     if view.under_way.get(wish.key) == wish.desired:
         return SettingState.APPLYING, f"written; {wish.component} restarts, one pod at a time"
+    left = [pod for pod in readers(wish.component, view.snapshot) if not seen.acts(pod.pod, wish)]
     since = written_at(wish, stored, view)
     if since is None:
-        return SettingState.NO_EVIDENCE, (
-            f"stored in etcd as declared, since when is not known; {wish.component} reads it at start only"
-        )
-    older = started_before(readers(wish.component, view.snapshot), since)
+        return _since_unknown(wish, seen, [pod.pod for pod in left if pod.ready or pod.started_at is not None])
+    older = started_before(left, since)
     if not older:
         return None
     return SettingState.PENDING_RESTART, (
         f"stored in etcd since {since:%Y-%m-%dT%H:%M:%SZ}; {listed(older)} started before that, and "
         f"{'reads' if len(older) == 1 else 'read'} it at the next start"
+    )
+
+
+def _for_a_restart(settled: Outcome, wish: Wish, stored: EtcdSetting, seen: Shown, view: View) -> Outcome:
+    """The same where the restart alone is missing: of a value that we wrote, and of pods that are clearly older.
+
+    Since when a value of somebody else is stored nobody says, and whether they want the restart neither. A minute
+    between clocks must not replace pods that have read it. Nor is a change carried through by the back door that was
+    rolled back, and whose key could not be withdrawn.
+    """
+    since = written_at(wish, stored, view)
+    names = components_of(wish.component, view.snapshot)
+    if settled.status.state is not SettingState.PENDING_RESTART or since is None or not names:
+        return settled
+    left = [pod for pod in readers(wish.component, view.snapshot) if not seen.acts(pod.pod, wish)]
+    if not started_before(left, since - CLOCKS):
+        return settled
+    write = set_config(wish.key, stored, wish.desired)
+    rollback = rollback_of(write, view.rollbacks) or restart_rollback(names, view.rollbacks)
+    if rollback is not None:
+        message = f"{settled.status.message}; that was {rolled_back(rollback)}; it is tried again a day later"
+        return replace(settled, status=replace(settled.status, message=message))
+    message = f"{settled.status.message}; a plan restarts {listed(names)}"
+    status = replace(settled.status, message=message)
+    return replace(settled, status=status, components=names, stored=True, inferred=wish.inferred)
+
+
+def _since_unknown(wish: Wish, seen: Shown, left: Sequence[str]) -> tuple[SettingState, str] | None:
+    """Of a key that is read at start and was stored nobody knows when; left are the pods that do not act by it."""
+    other = seen.other(wish)
+    if other is not None and other[0] in seen.acting:
+        return SettingState.PENDING_RESTART, (
+            f"stored in etcd as declared, and {other[0]} still works by {other[1]}: {wish.component} reads it at start"
+        )
+    if seen.values and not left:
+        return None
+    return SettingState.NO_EVIDENCE, (
+        f"stored in etcd as declared, since when is not known; {wish.component} reads it at start only"
     )
 
 
@@ -171,10 +223,16 @@ def _from_install(wish: Wish, view: View) -> Outcome | None:
     if value is None or not wish.same(value) or (seen.values and not seen.proves(wish)):
         return None
     if seen.proves(wish):
-        message = f"set in the install ({source}); read back from {_pods(seen)}"
+        message = f"set in the install ({source}); {_told_by(seen)}"
         return _settled(wish, view, SettingState.EFFECTIVE, message)
     message = f"set as declared in the install ({source}); no running {wish.component} could be asked"
     return _settled(wish, view, SettingState.NO_EVIDENCE, message)
+
+
+def _told_by(seen: Shown) -> str:
+    """Who told the value, and how: what a process does says more than what it has read."""
+    by_probe = seen.acting.issuperset(pod for pod, _ in seen.values)
+    return f"a probe shows it at work on {_pods(seen)}" if by_probe else f"read back from {_pods(seen)}"
 
 
 def _pods(seen: Shown) -> str:

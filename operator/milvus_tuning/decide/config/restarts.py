@@ -4,6 +4,8 @@
     SetConfig of each key
     RestartComponent (Forward) of each component  one pod at a time
 
+Of a key that is stored already, while pods are older than it, the Forward alone is missing. It names the key.
+
 Live keys go first, in a change of their own: they carry less risk, and need no window. A component that cannot be
 restarted now holds up its own keys, and not those of others.
 """
@@ -14,13 +16,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from milvus_tuning.api import MOST_STEPS, MilvusTuningSpec
+from milvus_tuning.decide.config.keys import INFERRED
 from milvus_tuning.decide.config.wishes import Outcome
 from milvus_tuning.decide.restart_steps import restart_bracket
 from milvus_tuning.decide.words import listed
 from milvus_tuning.plan import Step
 from milvus_tuning.snapshot import Snapshot
 
-_Halves = tuple[tuple[Step, ...], tuple[Step, ...]]
+MOST_NAMED = 8  # keys in the text of a step, which has room for 1024 characters
 
 
 def restart_change(
@@ -30,22 +33,22 @@ def restart_change(
 
     hindrance: why nothing is written now. live_first: live keys are to be written before. No steps with either.
     """
-    pending = [outcome for outcome in outcomes if outcome.components and outcome.step is not None]
+    pending = [outcome for outcome in outcomes if outcome.components and (outcome.step is not None or outcome.stored)]
     asked = {outcome.components for outcome in pending}
     obstacles = {components: _obstacle(components, spec, snapshot) for components in asked}
     able = [outcome for outcome in pending if obstacles[outcome.components] is None]
     chosen = _that_fit(able)
-    halves = restart_bracket(_components(chosen), snapshot, spec) if chosen else None
-    together = halves if isinstance(halves, str) else None
+    steps = _steps(chosen, spec, snapshot) if chosen else ()
+    together = steps if isinstance(steps, str) else None
     told = tuple(
         outcome
         if outcome not in pending
         else _with(outcome, _why(outcome, obstacles[outcome.components] or together, hindrance, live_first, chosen))
         for outcome in outcomes
     )
-    if halves is None or isinstance(halves, str) or hindrance is not None or live_first:
+    if isinstance(steps, str) or hindrance is not None or live_first:
         return (), told
-    return _bracketed(halves, chosen), told
+    return steps, told
 
 
 def _obstacle(components: tuple[str, ...], spec: MilvusTuningSpec, snapshot: Snapshot) -> str | None:
@@ -68,9 +71,27 @@ def _components(outcomes: Sequence[Outcome]) -> tuple[str, ...]:
     return tuple(sorted({component for outcome in outcomes for component in outcome.components}))
 
 
-def _bracketed(halves: _Halves, chosen: Sequence[Outcome]) -> tuple[Step, ...]:
-    back, forward = halves
-    return (*back, *(outcome.step for outcome in chosen if outcome.step is not None), *forward)
+def _steps(chosen: Sequence[Outcome], spec: MilvusTuningSpec, snapshot: Snapshot) -> tuple[Step, ...] | str:
+    """The steps of the change, or why they cannot be made together. Only what is written is taken back."""
+    written = [outcome for outcome in chosen if outcome.step is not None]
+    halves = restart_bracket(_components(chosen), snapshot, spec)
+    ways = restart_bracket(_components(written), snapshot, spec) if written else ((), ())
+    if isinstance(halves, str) or isinstance(ways, str):
+        return halves if isinstance(halves, str) else str(ways)
+    forward = tuple(_naming(step, chosen) for step in halves[1])
+    return (*ways[0], *(outcome.step for outcome in written if outcome.step is not None), *forward)
+
+
+def _naming(step: Step, chosen: Sequence[Outcome]) -> Step:
+    """A restart with the keys that are stored already and act by it; a person approves it where one is inferred."""
+    stored = [one for one in chosen if one.stored and step.action.get("component") in one.components]
+    if not stored:
+        return step
+    named = [one.key or "" for one in stored]
+    more = [f"{len(named) - MOST_NAMED} more"] if len(named) > MOST_NAMED else []
+    keys = {"keys": listed([*named[:MOST_NAMED], *more])}
+    doubt = INFERRED if any(one.inferred for one in stored) else {}
+    return replace(step, action={**step.action, **keys, **doubt})
 
 
 def _why(

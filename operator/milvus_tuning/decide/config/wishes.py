@@ -9,6 +9,7 @@ from datetime import datetime
 from milvus_tuning.catalogue import Conversion, Lever, ServerVersion, normalised, stored_spelling
 from milvus_tuning.catalogue.registry import Evidence
 from milvus_tuning.plan import Operation, SettingState, SettingStatus, Step
+from milvus_tuning.plan.moves import LastMove
 from milvus_tuning.snapshot import EtcdSetting, OwnedKey, Snapshot
 
 
@@ -32,6 +33,8 @@ class View:
     """Why nothing is written now, whatever the setting."""
     under_way: Mapping[str, str | None] = field(default_factory=dict)
     """What the plan at work writes: key -> value."""
+    moved: LastMove | None = None
+    """The last segment that Milvus moved by itself, as far as the placement was watched."""
 
     def stored(self, key: str) -> EtcdSetting | None:
         """The key as it stands in etcd."""
@@ -93,13 +96,16 @@ def wish_of(lever: Lever, desired: str, *, note: str = "", objection: str | None
 class Outcome:
     """How one setting stands, the step it needs, and the key it lays claim to (None: whatever we hold goes back).
 
-    components are those that must restart for the step; empty for a key that is read live.
+    components are those that must restart for the step; empty for a key that is read live. stored: the key is as it is
+    to be, and the restart alone is missing; inferred says then what a step says of itself otherwise.
     """
 
     status: SettingStatus
     step: Step | None = None
     key: str | None = None
     components: tuple[str, ...] = ()
+    stored: bool = False
+    inferred: bool = False
 
 
 def without_key(intent: str, state: SettingState, message: str, *, key: str | None = None) -> Outcome:
