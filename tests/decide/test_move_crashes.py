@@ -24,8 +24,8 @@ from milvus_tuning.plan import Decision, Operation, Reason, Step, StepKind, Step
 from milvus_tuning.snapshot import EtcdSetting, Freeze, FreezeReason, Snapshot
 from milvus_tuning.status.records import operation_from_status, operation_to_status
 from tests.builders import NOON, a_snapshot, a_spec
+from tests.decide.move_cases import SWAP
 from tests.decide.steps import PLACEMENT_KEY, moved_segments
-from tests.decide.test_move_course import SWAP
 
 SPEC = a_spec()
 PASS, MOST_PASSES = timedelta(seconds=15), 400
