@@ -51,7 +51,8 @@ test: test-unit test-slow test-integration e2e ## Run every test.
 
 .PHONY: test-unit
 test-unit: install ## Unit, property and scenario tests: seconds, no root.
-	$(PYTEST) -n auto -m 'not integration and not e2e and not slow'
+	# Also where the environment forbids it, compiled tests are kept: else each process compiles them anew, 5 s of it.
+	PYTHONDONTWRITEBYTECODE= $(PYTEST) -n auto -m 'not integration and not e2e and not slow'
 
 .PHONY: test-slow
 test-slow: install ## Tests that start processes and wait for them; no root.

@@ -10,17 +10,19 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import yaml
-from kubernetes.client import ApiClient, CustomObjectsApi
 from pydantic import ValidationError
 
 from milvus_tuning import __version__, crd
 from milvus_tuning.api import GROUP, PLURAL, VERSION, MilvusTuningSpec
 from milvus_tuning.cli import EXIT_FAILURE, EXIT_OK, CommandParser, add_commands, add_config_commands, program_name
-from milvus_tuning.clients.kube import load_api_client
 from milvus_tuning.errors import ApplyError, ConfigError, ObserveError
 from milvus_tuning.settings import Settings, read_settings
+
+if TYPE_CHECKING:
+    from kubernetes.client import ApiClient
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -83,6 +85,7 @@ def _add_tuning(parser: argparse.ArgumentParser) -> None:
 
 def _run(_: argparse.Namespace) -> int:
     from milvus_tuning import handlers
+    from milvus_tuning.clients.kube import load_api_client
     from milvus_tuning.clients.lease import OperatorLease
     from milvus_tuning.metrics import Metrics
     from milvus_tuning.reconcile import Reconciler
@@ -103,6 +106,7 @@ def _crd(_: argparse.Namespace) -> int:
 
 
 def _record(parsed: argparse.Namespace) -> int:
+    from milvus_tuning.clients.kube import load_api_client
     from milvus_tuning.observe import Observer
     from milvus_tuning.snapshot_json import dump_snapshot
     from milvus_tuning.turn import utc_now
@@ -126,6 +130,7 @@ def _record(parsed: argparse.Namespace) -> int:
 
 
 def _doctor(parsed: argparse.Namespace) -> int:
+    from milvus_tuning.clients.kube import load_api_client
     from milvus_tuning.doctor import Result, run_checks
 
     settings = read_settings()
@@ -153,6 +158,8 @@ def _simulate(parsed: argparse.Namespace) -> int:
 
 def _spec(parsed: argparse.Namespace, api_client: ApiClient, settings: Settings) -> MilvusTuningSpec:
     """The spec to work with: from the file where one is named, else from the cluster."""
+    from kubernetes.client import CustomObjectsApi
+
     if parsed.file is not None:
         body = yaml.safe_load(parsed.file.read_text(encoding="utf-8"))
     else:

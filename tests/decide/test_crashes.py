@@ -11,42 +11,31 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from milvus_tuning.api import MilvusTuningSpec, OperationStatus
+from milvus_tuning.api import MilvusTuningSpec
 from milvus_tuning.decide import decide
 from milvus_tuning.decide.load import signal
 from milvus_tuning.decide.operation import begin, call_succeeded, next_move
-from milvus_tuning.plan import History, Operation, Reason, StepState
+from milvus_tuning.plan import History, Reason, StepState
 from milvus_tuning.simulate.cluster import ModelCluster
 from milvus_tuning.simulate.model_operator import perform
 from milvus_tuning.simulate.scenario import ClusterModel, Expectation, LoadPoint, Scenario
 from milvus_tuning.simulate.view import take_snapshot, virtual_time
 from milvus_tuning.status.records import operation_from_status, operation_to_status
+from tests.decide.crashing import Crash, Recorded
 
 PASS_SECONDS = 15.0
 MOST_PASSES, AFTERWARDS = 60, 4
 NO_WINDOWS = {"capacityWindowSeconds": 0, "computationWindowSeconds": 0}
 
 
-class Crash(Exception):
-    """The process dies here."""
-
-
 @dataclass(kw_only=True)
-class World:
+class World(Recorded):
     """A cluster, the record, and a list of the moments at which the operator dies."""
 
     scenario: Scenario
     policy: MilvusTuningSpec
     cluster: ModelCluster
-    record: OperationStatus
-    crashes: frozenset[int] = frozenset()
-    moment: int = 0
     effects: list[tuple[str, bool]] = field(default_factory=list)
-
-    def may_crash(self) -> None:
-        self.moment += 1
-        if self.moment in self.crashes:
-            raise Crash
 
     def run(self) -> None:
         """Passes until the operation is over, and a few more."""
@@ -76,14 +65,8 @@ class World:
             message = perform(self.cluster, record.step, undo=move.call.undo)
             if self._values() != before:
                 self.effects.append((record.step.kind, move.call.undo))
-            self.may_crash()
+            self._may_crash()
             operation = self._write(call_succeeded(operation, move.call, now, message))
-
-    def _write(self, operation: Operation) -> Operation:
-        self.may_crash()
-        self.record = operation_to_status(operation)
-        self.may_crash()
-        return operation_from_status(self.record)
 
     def _values(self) -> tuple[int, tuple[int | None, ...]]:
         return self.cluster.desired_count, tuple(node.deletion_cost for node in self.cluster.nodes)

@@ -7,196 +7,65 @@ done. What the plan does when nothing is changed is the first row of its phase: 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from datetime import timedelta
-from typing import Any
+from dataclasses import replace
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from milvus_tuning.api import MilvusTuningSpec, Mode
 from milvus_tuning.decide.lifecycle import (
-    Sight,
-    Turn,
     Window,
-    abandoned,
     next_turn,
-    operation_of,
-    with_failure,
-    with_measurement,
-    with_success,
 )
 from milvus_tuning.decide.operation import Call
-from milvus_tuning.decide.proposal import intent_digest
 from milvus_tuning.plan import (
-    Ballot,
-    Course,
-    Decision,
     Measurement,
     Phase,
     Plan,
-    Prediction,
-    Reason,
     Risk,
-    Step,
-    StepState,
     Verdict,
-    Vote,
 )
-from milvus_tuning.snapshot import EtcdSetting, Freeze, FreezeReason, Snapshot
-from tests.builders import NOON, a_change, a_snapshot, a_spec, a_workload, some_nodes
-from tests.decide.steps import INTERVAL_KEY, a_key, a_scale, a_scale_in
-
-TWO, THREE = a_snapshot(2), a_snapshot(3)
-OUT, IN = (a_scale(2, 3),), a_scale_in(3)
-SETTING = (a_key(before=None, after="30000"),)
-FROZEN = replace(TWO, freezes=(Freeze(reason=FreezeReason.LOADING, message="products is at 50 %"),))
-WINDOW_SECONDS = 210  # thirty to settle, 180 to measure
-STEADY = Decision(reason=Reason.STEADY, message="nothing is called for")
-GROWTH = Decision(reason=Reason.SCALE_OUT_COMPUTATION, message="3 -> 4", steps=(a_scale(3, 4),))
-WANTED = Decision(reason=Reason.SCALE_OUT_COMPUTATION, message="2 -> 3", steps=OUT)
-CALM = Measurement(
-    ended_at=NOON, window_seconds=180, searches_per_minute=6000, mean_microseconds=20_000, failed_searches_per_million=0
+from tests.builders import NOON, a_snapshot
+from tests.decide.lifecycle_cases import (
+    ACT,
+    APPROVED,
+    ARRIVING,
+    BACK,
+    CALM,
+    CANCELLED,
+    CAPPED,
+    DRAINED,
+    DUE,
+    FROZEN,
+    GROWTH,
+    HALVED,
+    IN,
+    KEPT,
+    LISTED,
+    NIGHT,
+    NONE_ADDED,
+    NOON_WINDOW,
+    OBSERVE,
+    OTHER,
+    PROPOSE,
+    REJECTED,
+    SETTING,
+    SLOW,
+    STEADY,
+    THREE,
+    TWO,
+    UNDO,
+    WANTED,
+    End,
+    Setting,
+    applied,
+    approved,
+    intended,
+    judged,
+    measured,
+    proposed,
+    verifying,
+    with_key,
 )
-SLOW, HALVED = replace(CALM, mean_microseconds=60_000), replace(CALM, searches_per_minute=3000)
-
-
-def with_key(snapshot: Snapshot, value: str | None) -> Snapshot:
-    """The snapshot with etcd read, and this value of the key."""
-    stored = EtcdSetting(key=INTERVAL_KEY, value=value or "", spellings=(INTERVAL_KEY,), revision=1)
-    settings = {INTERVAL_KEY.replace(".", ""): stored} if value is not None else {}
-    return replace(snapshot, settings=settings, settings_readable=True, etcd_root_path="by-dev")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Setting:
-    """What the plan is and what it meets."""
-
-    steps: tuple[Step, ...] = OUT
-    risk: Risk = Risk.MEDIUM
-    spec: MilvusTuningSpec = field(default_factory=a_spec)
-    snapshot: Snapshot = TWO
-    decision: Decision | None = WANTED
-    ballot: Ballot | None = None
-    deleting: bool = False
-    in_the_way: str | None = None
-    enforced: bool = True
-    started: int = 0
-    read_only: bool = False
-    seconds: float = 10.0  # since noon
-    measured: Measurement = CALM
-
-    def sight(self) -> Sight:
-        now = NOON + timedelta(seconds=self.seconds)
-        return Sight(
-            spec=self.spec,
-            snapshot=replace(self.snapshot, taken_at=now),
-            now=now,
-            decision=self.decision,
-            in_the_way=self.in_the_way,
-            read_only=self.read_only,
-            started_within_hour=self.started,
-            admission_enforced=self.enforced,
-        )
-
-    def plan(self, **course: Any) -> Plan:
-        counts = (3, 2) if self.steps is IN else (2, 3) if self.steps is OUT else (2, 2)
-        change = a_change(
-            steps=self.steps,
-            risk=self.risk,
-            intent_digest=intent_digest(self.spec),
-            prediction=Prediction(node_count_before=counts[0], node_count_after=counts[1]),
-        )
-        return Plan(
-            name="rag-0123456789",
-            change=change,
-            uid="uid",
-            ballot=self.ballot,
-            deleting=self.deleting,
-            course=Course(**course),
-        )
-
-
-def proposed(at: Setting) -> Plan:
-    return at.plan()
-
-
-def approved(at: Setting) -> Plan:
-    return at.plan(phase=Phase.APPROVED, approval="automatic", approved_at=NOON)
-
-
-def measured(at: Setting) -> Plan:
-    return replace(approved(at), course=replace(approved(at).course, before=CALM))
-
-
-def intended(at: Setting) -> Plan:
-    """With the intent of the first step on record, and its call perhaps made."""
-    fresh = Setting(steps=at.steps, snapshot=_before(at), decision=None, seconds=1)
-    turn = next_turn(measured(fresh), fresh.sight())
-    assert turn.call == Call(step_index=0, undo=False), turn
-    return _as_told(turn.plan, at)
-
-
-def applied(at: Setting) -> Plan:
-    """With the first call made, and nothing seen of it yet."""
-    return with_success(intended(at), Call(step_index=0, undo=False), NOON + timedelta(seconds=2), "made")
-
-
-def verifying(at: Setting) -> Plan:
-    """With all steps done and the window running."""
-    plan = intended(at)
-    records = tuple(
-        replace(record, state=StepState.DONE, finished_at=NOON + timedelta(seconds=3))
-        for record in operation_of(plan).steps
-    )
-    done = replace(operation_of(plan), steps=records, finished_at=NOON, outcome=Reason.COMPLETED)
-    until = NOON + timedelta(seconds=WINDOW_SECONDS)
-    return replace(plan, course=replace(plan.course, phase=Phase.VERIFYING, operation=done, verify_until=until))
-
-
-def judged(at: Setting) -> Plan:
-    """With the second measurement taken."""
-    return with_measurement(verifying(at), Window.AFTER, at.measured)
-
-
-def _before(at: Setting) -> Snapshot:
-    """The world that the steps start from."""
-    if at.steps is SETTING:
-        return with_key(TWO, None)
-    return THREE if at.steps is IN else TWO
-
-
-def _as_told(plan: Plan, at: Setting) -> Plan:
-    return replace(plan, ballot=at.ballot, deleting=at.deleting)
-
-
-@dataclass(frozen=True, kw_only=True)
-class End:
-    """Where the plan is after the turn."""
-
-    phase: Phase
-    verdict: Verdict | None = None
-    call: Call | None = None
-    measure: Window | None = None
-    says: str = ""
-
-
-REJECTED, CANCELLED = Ballot(vote=Vote.REJECTED, by="ann", reason="not today"), Ballot(vote=Vote.CANCELLED)
-APPROVED = Ballot(vote=Vote.APPROVED, by="bob")
-ACT, UNDO = Call(step_index=0, undo=False), Call(step_index=0, undo=True)
-PROPOSE, OBSERVE = a_spec(mode=Mode.PROPOSE), a_spec(mode=Mode.OBSERVE)
-LISTED = a_spec(mode=Mode.PROPOSE, approval={"approvedPlans": ["rag-0123456789"]})
-OTHER = a_spec(mode=Mode.PROPOSE, approval={"approvedPlans": ["rag-9999999999"]})
-CAPPED = a_spec(approval={"automatic": {"maxActionsPerHour": 5}})
-NONE_ADDED = a_spec(approval={"automatic": {"maxNodesAdded": 0}})
-NIGHT = a_spec(
-    maintenanceWindows=[{"name": "night", "schedule": "0 2 * * *", "durationMinutes": 60, "allows": ["ScaleOut"]}]
-)
-NOON_WINDOW = a_spec(
-    maintenanceWindows=[{"name": "noon", "schedule": "0 12 * * *", "durationMinutes": 60, "allows": ["ScaleOut"]}]
-)
-DUE = WINDOW_SECONDS + 1.0
+from tests.decide.steps import a_scale
 
 BEFORE_IT_BEGINS: dict[str, tuple[Callable[[Setting], Plan], Setting, End]] = {
     "within the bounds of mode Auto": (proposed, Setting(), End(phase=Phase.APPROVED, measure=Window.BEFORE)),
@@ -304,9 +173,6 @@ BEFORE_IT_BEGINS: dict[str, tuple[Callable[[Setting], Plan], Setting, End]] = {
     ),
 }
 
-ARRIVING = replace(TWO, workload=replace(a_workload(some_nodes(3)), ready_count=2, serving_count=2))
-DRAINED = a_snapshot(2)
-KEPT, BACK = End(phase=Phase.FINISHED, verdict=Verdict.KEPT), Call(step_index=0, undo=True)
 
 WHILE_IT_RUNS: dict[str, tuple[Callable[[Setting], Plan], Setting, End]] = {
     "intended, and nothing seen of it": (intended, Setting(), End(phase=Phase.RUNNING, call=ACT)),
@@ -464,109 +330,3 @@ def test_every_phase_and_every_verdict_is_in_the_table() -> None:
     ends = [end for _, _, end in TABLE.values()]
     assert {end.phase for end in ends} == set(Phase)
     assert {end.verdict for end in ends if end.verdict} == set(Verdict) - {Verdict.ROLLED_BACK, Verdict.FAILED}
-
-
-def run_to_the_end(plan: Plan, at: Setting, world: dict[str, Snapshot]) -> tuple[Plan, list[Call]]:
-    """Turns until the plan is over; each call turns the world into what `world` says it does."""
-    calls: list[Call] = []
-    for _ in range(20):
-        turn = next_turn(plan, at.sight())
-        plan = turn.plan
-        if turn.call is not None:
-            calls.append(turn.call)
-            plan = with_success(plan, turn.call, at.sight().now, "made")
-            at = replace(at, snapshot=world[f"{'undo' if turn.call.undo else 'act'} {turn.call.step_index}"])
-        elif turn.measure is not None:
-            plan = with_measurement(plan, turn.measure, at.measured)
-        elif not plan.open:
-            return plan, calls
-        at = replace(at, seconds=at.seconds + 60)
-    raise AssertionError(f"never over: {plan.course}")
-
-
-def test_a_setting_that_slows_searches_is_taken_back() -> None:
-    at = Setting(
-        steps=SETTING, snapshot=with_key(TWO, "30000"), decision=STEADY, seconds=DUE, measured=SLOW, spec=a_spec()
-    )
-
-    plan, calls = run_to_the_end(judged(at), at, {"undo 0": with_key(TWO, None)})
-
-    assert (plan.course.verdict, calls) == (Verdict.ROLLED_BACK, [BACK])
-    assert operation_of(plan).outcome is Reason.ROLLED_BACK
-    assert "20.0 -> 60.0 ms" in plan.course.verdict_message
-
-
-def test_what_cannot_be_taken_back_is_said() -> None:
-    at = Setting(steps=SETTING, snapshot=with_key(TWO, "30000"), decision=STEADY, seconds=DUE, measured=SLOW)
-    turn = next_turn(judged(at), at.sight())
-    assert turn.call is not None
-
-    refused = with_failure(turn.plan, turn.call, at.sight().now, "etcd says no", retryable=False)
-    plan = next_turn(refused, at.sight()).plan
-
-    assert plan.course.verdict is Verdict.FAILED
-    assert "etcd says no" in plan.course.verdict_message
-
-
-def test_a_scale_out_that_never_arrives_fails_and_is_restored() -> None:
-    at = Setting(snapshot=ARRIVING, seconds=1000)
-
-    plan, calls = run_to_the_end(applied(at), at, {"undo 0": TWO})
-
-    assert (plan.course.verdict, operation_of(plan).outcome) == (Verdict.FAILED, Reason.INSUFFICIENT_CAPACITY)
-    assert calls == [UNDO]
-
-
-def test_a_plan_that_is_called_off_leaves_nothing_behind() -> None:
-    at = Setting(steps=SETTING, snapshot=with_key(TWO, "30000"), ballot=CANCELLED)
-
-    plan, calls = run_to_the_end(applied(at), at, {"undo 0": with_key(TWO, None)})
-
-    assert (plan.course.verdict, operation_of(plan).outcome) == (Verdict.CANCELLED, Reason.CANCELLED)
-    assert calls == [UNDO]
-
-
-def test_a_plan_without_its_policy_ends() -> None:
-    plan = abandoned(verifying(Setting()), NOON, "its MilvusTuning was deleted")
-    assert (plan.course.phase, plan.course.verdict) == (Phase.FINISHED, Verdict.CANCELLED)
-
-
-STARTS = st.sampled_from([proposed, approved, measured, intended, applied, verifying, judged])
-SETTINGS = st.builds(
-    Setting,
-    risk=st.sampled_from(Risk),
-    spec=st.sampled_from([a_spec(), PROPOSE, OBSERVE, LISTED]),
-    snapshot=st.sampled_from([TWO, THREE, ARRIVING, FROZEN, a_snapshot(5)]),
-    decision=st.sampled_from([None, WANTED, STEADY, GROWTH]),
-    ballot=st.sampled_from([None, APPROVED, REJECTED, CANCELLED]),
-    deleting=st.booleans(),
-    in_the_way=st.sampled_from([None, "spec.paused is true"]),
-    enforced=st.booleans(),
-    seconds=st.integers(min_value=10, max_value=5000).map(float),
-    measured=st.sampled_from([CALM, SLOW, HALVED]),
-)
-
-
-@given(start=STARTS, at=SETTINGS)
-def test_a_turn_taken_twice_is_the_same_turn(start: Callable[[Setting], Plan], at: Setting) -> None:
-    """A restart after the record and before the deed reads back the record and comes to the same deed."""
-    first = next_turn(start(at), at.sight())
-    again = next_turn(first.plan, replace(at, seconds=at.seconds + 0.5).sight())
-    course, same = first.plan.course, again.plan.course
-    assert (same.phase, same.verdict, again.call, again.measure) == (
-        course.phase,
-        course.verdict,
-        first.call,
-        first.measure,
-    )
-
-
-@given(start=STARTS, at=SETTINGS)
-def test_nothing_is_called_without_a_word_and_a_record(start: Callable[[Setting], Plan], at: Setting) -> None:
-    turn: Turn = next_turn(start(at), at.sight())
-    if turn.call is None:
-        return
-    record = operation_of(turn.plan).steps[turn.call.step_index]
-    assert turn.plan.course.approval
-    assert record.state is (StepState.UNDOING if turn.call.undo else StepState.INTENDED)
-    assert turn.call.undo or turn.plan.course.before is not None

@@ -18,14 +18,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from milvus_tuning.api import OperationStatus
 from milvus_tuning.decide.operation import begin, call_failed, call_succeeded, cancel, next_move, roll_back
 from milvus_tuning.plan import Decision, Operation, Reason, Step, StepKind, StepState, segment_ids
 from milvus_tuning.snapshot import EtcdSetting, Freeze, FreezeReason, Snapshot
 from milvus_tuning.status.records import operation_from_status, operation_to_status
 from tests.builders import NOON, a_snapshot, a_spec
+from tests.decide.crashing import Crash, Recorded
+from tests.decide.move_cases import SWAP
 from tests.decide.steps import PLACEMENT_KEY, moved_segments
-from tests.decide.test_move_course import SWAP
 
 SPEC = a_spec()
 PASS, MOST_PASSES = timedelta(seconds=15), 400
@@ -36,17 +36,11 @@ MOODS = ("at once", "later", "cut", "part", "nothing", "refused", "away")
 LATER, MUCH_LATER = timedelta(seconds=10), timedelta(seconds=100)  # what is cut off goes on without us
 
 
-class Crash(Exception):
-    """The process dies here."""
-
-
 @dataclass(kw_only=True)
-class World:
+class World(Recorded):
     """Segments, the key, and what is to go wrong."""
 
-    record: OperationStatus
     moods: dict[int, str] = field(default_factory=dict)
-    crashes: frozenset[int] = frozenset()
     frozen: frozenset[int] = frozenset()
     slow: frozenset[int] = frozenset()
     cancelled: int | None = None
@@ -55,7 +49,6 @@ class World:
     now: datetime = NOON
     passes: int = 0
     calls: int = 0
-    moment: int = 0
     held: bool = False
     where: dict[int, int] = field(default_factory=lambda: {5000: 1, 5001: 2, 5003: 1, 5004: 2})
     later: dict[int, tuple[datetime, int]] = field(default_factory=dict)
@@ -114,17 +107,6 @@ class World:
             due = self.now + (LATER if mood == "later" else MUCH_LATER)
             self.later |= {one: (due, node) for one, node in moves if self.where[one] != node}
         return {"part": "refused", "cut": "away"}.get(mood, mood)
-
-    def _write(self, operation: Operation) -> Operation:
-        self._may_crash()
-        self.record = operation_to_status(operation)
-        self._may_crash()
-        return operation_from_status(self.record)
-
-    def _may_crash(self) -> None:
-        self.moment += 1
-        if self.moment in self.crashes:
-            raise Crash
 
     def _seen(self) -> Snapshot:
         snapshot = a_snapshot(3, settings_readable=True)

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
-from itertools import pairwise
-from pathlib import Path
-from typing import Any
+from datetime import timedelta
 
 import pytest
 
@@ -26,71 +22,9 @@ from milvus_tuning.decide.ping_pong import (
 )
 from milvus_tuning.plan import Operation, Reason, Step, StepKind, StepRecord, StepState
 from milvus_tuning.plan.moves import LastMove
-from milvus_tuning.snapshot import Collection, QueryNode, Replica, Segment, SegmentState, Snapshot
+from milvus_tuning.snapshot import Collection, Replica, Segment, SegmentState, Snapshot
 from tests.builders import NOON, a_node
-from tests.decide.placements.generate import RECORDINGS, Recording, text_of
-
-PLACEMENTS = Path(__file__).parent / "placements"
-Placement = Mapping[int, Sequence[int]]  # segment id -> node ids
-PRODUCTS = Collection(collection_id=100, name="products")
-
-
-def a_placement(
-    placement: Placement,
-    *,
-    nodes: Sequence[QueryNode] | None = None,
-    replicas: Sequence[Sequence[int]] = ((1, 2, 3),),
-    state: SegmentState = SegmentState.SEALED,
-    collections: Sequence[Collection] = (PRODUCTS,),
-    read: bool = True,
-    at: datetime = NOON,
-) -> Snapshot:
-    """One collection on QueryNodes of yesterday, qn-1 with node id 1 and so on."""
-    members = [node_id for replica in replicas for node_id in replica]
-    segments = [
-        Segment(segment_id=segment, collection_id=100, rows=1000, node_ids=tuple(held), state=state)
-        for segment, held in placement.items()
-    ]
-    held = [Replica(replica_id=1 + n, collection_id=100, node_ids=tuple(ids)) for n, ids in enumerate(replicas)]
-    return Snapshot(
-        taken_at=at,
-        query_nodes=tuple(nodes if nodes is not None else (a_node(f"qn-{one}", node_id=one) for one in members)),
-        collections=tuple(collections),
-        replicas=tuple(held) if read else (),
-        segments=tuple(segments) if read else (),
-    )
-
-
-def watched(
-    snapshots: Sequence[Snapshot],
-    *,
-    seconds_apart: int = 60,
-    own: frozenset[tuple[int, str]] = frozenset(),
-    log: PlacementLog | None = None,
-) -> PlacementLog:
-    """The log after these readings, the first of which was at noon."""
-    kept = log or PlacementLog()
-    for number, snapshot in enumerate(snapshots):
-        kept = log_placement(kept, snapshot, NOON + timedelta(seconds=seconds_apart * number), own=own)
-    return kept
-
-
-def a_course(*nodes: int | Sequence[int], **each: Any) -> list[Snapshot]:
-    """Readings of one segment that is on these nodes in turn."""
-    return [a_placement({5: (held,) if isinstance(held, int) else held}, **each) for held in nodes]
-
-
-def seen(log: PlacementLog, snapshot: Snapshot | None = None, *, seconds: int = 0) -> CollectionMoves | None:
-    """What is told of the collection at the last reading, or so many seconds later."""
-    assert log.at is not None
-    found = moving_collections(log, snapshot or a_placement({}), log.at + timedelta(seconds=seconds))
-    return found[0] if found else None
-
-
-def moves_of(snapshots: Sequence[Snapshot], **how: Any) -> int:
-    found = seen(watched(snapshots, **how), snapshots[-1])
-    return found.moves if found else 0
-
+from tests.decide.ping_pong_cases import PRODUCTS, a_course, a_placement, moves_of, seen, watched
 
 # -- what is counted ----------------------------------------------------------------------------------------------
 
@@ -381,46 +315,3 @@ def test_the_words_have_the_numbers_and_name_three_collections() -> None:
     many = moves_in_words([some_moves(10, 0.85, name=f"c{number}") for number in range(5)])
     assert many.startswith("default.c0: 85 % of 10 moves within 30 min came to nothing; default.c1")
     assert many.endswith("default.c2: 85 % of 10 moves within 30 min came to nothing; 2 more collections")
-
-
-# -- placements as files ------------------------------------------------------------------------------------------
-
-
-def readings_of(name: str) -> list[dict[str, Any]]:
-    readings: list[dict[str, Any]] = json.loads((PLACEMENTS / f"{name}.json").read_text(encoding="utf-8"))
-    return readings
-
-
-def brute_force(readings: Sequence[Mapping[str, Any]]) -> tuple[int, int]:
-    """All moves, and the least number that leads from the first reading to the last: one for each that is elsewhere."""
-    maps = [reading["segments"] for reading in readings]
-    made = sum(1 for before, after in pairwise(maps) for one in before if before[one] != after[one])
-    return made, sum(1 for one in maps[0] if maps[0][one] != maps[-1][one])
-
-
-@pytest.mark.parametrize("recording", RECORDINGS, ids=lambda one: one.name)
-def test_the_placements_are_what_the_script_writes(recording: Recording) -> None:
-    assert (PLACEMENTS / f"{recording.name}.json").read_text(encoding="utf-8") == text_of(recording)
-
-
-@pytest.mark.parametrize(
-    ("name", "moves", "ratio", "verdict"),
-    [
-        ("every_move_led_somewhere", 30, 0.0, False),
-        ("half_came_to_nothing", 40, 0.5, True),
-        ("milvus_51244", 400, 0.85, True),
-    ],
-)
-def test_the_share_that_came_to_nothing_is_found(name: str, moves: int, ratio: float, *, verdict: bool) -> None:
-    readings = readings_of(name)
-    made, least = brute_force(readings)
-    assert (made, (made - least) / made) == (moves, ratio)
-    log = PlacementLog()
-    for reading in readings:
-        placement = {int(one): (node,) for one, node in reading["segments"].items()}
-        snapshot = a_placement(placement, replicas=(reading["nodes"],))
-        log = log_placement(log, snapshot, NOON + timedelta(seconds=reading["at"]))
-    found = seen(log)
-    assert found is not None
-    assert (found.moves, found.net_zero_ratio) == (made, ratio)
-    assert is_ping_pong(found) is verdict

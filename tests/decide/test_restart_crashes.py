@@ -17,12 +17,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from milvus_tuning.api import OperationStatus
 from milvus_tuning.decide.operation import begin, call_failed, call_succeeded, cancel, next_move, roll_back
 from milvus_tuning.plan import Decision, Operation, Reason, Step, StepKind, StepState
 from milvus_tuning.snapshot import ComponentPod, EtcdSetting, Freeze, FreezeReason, Snapshot
 from milvus_tuning.status.records import operation_from_status, operation_to_status
 from tests.builders import NOON, a_snapshot, a_spec
+from tests.decide.crashing import Crash, Recorded
 from tests.decide.steps import a_key, a_restart
 
 SPEC = a_spec()
@@ -39,10 +39,6 @@ CHANGE = (
     a_restart("Proxy", count=COUNT),
 )
 MOODS = ("made", "refused", "lost", "late", "slow")  # what comes of an eviction, by its number
-
-
-class Crash(Exception):
-    """The process dies here."""
 
 
 @dataclass(kw_only=True)
@@ -69,12 +65,10 @@ def some_pods() -> list[Pod]:
 
 
 @dataclass(kw_only=True)
-class World:
+class World(Recorded):
     """Pods, a key, and what is to go wrong."""
 
-    record: OperationStatus
     moods: dict[int, str] = field(default_factory=dict)
-    crashes: frozenset[int] = frozenset()
     frozen: frozenset[int] = frozenset()
     restarted: dict[int, int] = field(default_factory=dict)  # pass -> the container of which pod starts again
     cancelled: int | None = None
@@ -82,7 +76,6 @@ class World:
     skew: timedelta = timedelta()  # of Kubernetes' clock
     now: datetime = NOON
     passes: int = 0
-    moment: int = 0
     calls: int = 0
     value: str | None = None
     pods: list[Pod] = field(default_factory=some_pods)
@@ -170,17 +163,6 @@ class World:
     def _ready(self, pod: Pod) -> bool:
         bad = self.bad and pod.value is not None
         return pod.running and pod.gone is None and pod.ready_from <= self.now and not bad
-
-    def _write(self, operation: Operation) -> Operation:
-        self._may_crash()
-        self.record = operation_to_status(operation)
-        self._may_crash()
-        return operation_from_status(self.record)
-
-    def _may_crash(self) -> None:
-        self.moment += 1
-        if self.moment in self.crashes:
-            raise Crash
 
     def _seen(self) -> Snapshot:
         setting = EtcdSetting(key=KEY, value=self.value or "", spellings=(KEY,), revision=7)

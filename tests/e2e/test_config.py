@@ -16,7 +16,8 @@ import pytest
 from pymilvus import MilvusClient, MilvusException
 
 from tests.e2e.etcd import read_prefix, write_key
-from tests.e2e.world import COLLECTION, DATASET, NAMESPACE, RELEASE, World, spec, wait_for
+from tests.e2e.world import COLLECTION, DATASET, NAMESPACE, RELEASE, World, spec
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.e2e
 

@@ -18,8 +18,9 @@ from pymilvus import MilvusClient
 from tests import hot
 from tests.demo.table import lost_searches
 from tests.e2e.test_scaling import finished
-from tests.e2e.world import COLLECTION, OPERATOR, OPERATOR_NAMESPACE, World, load_options, spec, wait_for
+from tests.e2e.world import COLLECTION, OPERATOR, OPERATOR_NAMESPACE, World, load_options, spec
 from tests.load.process import LoadProcess
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.e2e
 

@@ -7,8 +7,9 @@ from collections.abc import Callable
 import pytest
 
 from tests.demo.table import lost_searches
-from tests.e2e.world import DEPLOYMENT, NAMESPACE, OPERATOR, OPERATOR_NAMESPACE, World, spec, wait_for
+from tests.e2e.world import DEPLOYMENT, NAMESPACE, OPERATOR, OPERATOR_NAMESPACE, World, spec
 from tests.load.report import summarise
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.e2e
 

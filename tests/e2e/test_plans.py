@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 
 from tests.demo.table import lost_searches
-from tests.e2e.world import COLLECTION, World, load_options, spec, wait_for
+from tests.e2e.world import COLLECTION, World, load_options, spec
 from tests.load.process import LoadProcess
 from tests.load.report import summarise
 from tests.load.schedule import Spacing
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.e2e
 

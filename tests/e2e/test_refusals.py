@@ -8,8 +8,9 @@ from contextlib import contextmanager
 import pytest
 from pymilvus import MilvusClient
 
-from tests.e2e.world import DEPLOYMENT, NAMESPACE, World, measure_capacity, spec, wait_for
+from tests.e2e.world import DEPLOYMENT, NAMESPACE, World, measure_capacity, spec
 from tests.load.prepare import Dataset, prepare
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.e2e
 

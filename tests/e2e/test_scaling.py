@@ -6,10 +6,11 @@ from collections.abc import Callable
 import pytest
 
 from tests.demo.table import incomplete_replies, lost_searches
-from tests.e2e.world import World, spec, wait_for
+from tests.e2e.world import World, spec
 from tests.load.process import LoadProcess
 from tests.load.report import Summary, summarise
 from tests.load.target import REQUESTS_PER_COLLECTION
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.e2e
 

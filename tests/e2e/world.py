@@ -6,12 +6,11 @@ thinks it is done and which reason it gives.
 
 import json
 import subprocess
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from pymilvus import MilvusClient
 
@@ -22,6 +21,7 @@ from tests.load.options import RunOptions
 from tests.load.prepare import Dataset, prepare
 from tests.load.process import LoadProcess
 from tests.placement import Placement, read_placement
+from tests.waiting import wait_for
 
 NAMESPACE, RELEASE = "milvus", "my-release"
 DEPLOYMENT = f"{RELEASE}-milvus-querynode"
@@ -29,8 +29,6 @@ OPERATOR_NAMESPACE, OPERATOR = "milvus-tuning-system", "milvus-tuning-operator"
 COLLECTION = "even"
 DATASET = Dataset(rows=120_000, dim=128, segments=24, shards=3)  # scanning outweighs the calls between nodes
 SEARCH_TIMEOUT_SECONDS, CALIBRATION_SECONDS = 60.0, 16.0
-
-T = TypeVar("T")
 
 BASE_SPEC: dict[str, Any] = {
     "targetRef": {"kind": "HelmRelease", "name": RELEASE, "allowHelmOwnedFields": True},
@@ -76,17 +74,6 @@ def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any
         else:
             result[key] = value
     return result
-
-
-def wait_for(probe: Callable[[], T | None], what: str, *, seconds: float = 60.0, every: float = 1.0) -> T:
-    """The first true answer of the probe; AssertionError with what was awaited and the last answer when time is up."""
-    end = time.monotonic() + seconds
-    while True:
-        answer = probe()
-        if answer:
-            return answer
-        assert time.monotonic() < end, f"waited {seconds:.0f} s for {what}; last: {answer!r}"
-        time.sleep(every)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

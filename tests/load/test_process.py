@@ -2,8 +2,7 @@
 
 import os
 import signal
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ from tests.load.fake_milvus import a_milvus
 from tests.load.options import RunOptions
 from tests.load.process import LoadProcess
 from tests.load.report import Second, parse_line, summarise
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -25,13 +25,6 @@ def uri() -> Iterator[str]:
         yield address
 
 
-def wait_until(is_so: Callable[[], bool], timeout_seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + timeout_seconds
-    while not is_so():
-        assert time.monotonic() < deadline, "it did not come to pass"
-        time.sleep(0.05)
-
-
 def a_run(uri: str, *, seconds: float | None = None, out: Path | None = None) -> RunOptions:
     return RunOptions(
         uri=uri, collections=("docs",), rate=20, seconds=seconds, report_every_seconds=0.25, timeout_seconds=2, out=out
@@ -40,9 +33,9 @@ def a_run(uri: str, *, seconds: float | None = None, out: Path | None = None) ->
 
 def test_a_load_is_steered_read_and_stopped(uri: str) -> None:
     with LoadProcess(a_run(uri)) as load:
-        wait_until(lambda: load.latest() is not None)
+        wait_for(lambda: load.latest() is not None, "the first second", seconds=20, every=0.05)
         load.set_rate(200)
-        wait_until(lambda: any(second.offered > 25 for second in load.seconds))
+        wait_for(lambda: any(second.offered > 25 for second in load.seconds), "more load", seconds=20, every=0.05)
         summary = load.stop()
     assert (summary.failed, summary.dropped, summary.in_flight) == (0, 0, 0)
     assert summary.ok == summary.sent == summary.offered > 25
@@ -60,7 +53,7 @@ def test_a_load_with_an_end_writes_the_same_lines_to_a_file(uri: str, tmp_path: 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_the_load_with_its_summary(uri: str, number: signal.Signals) -> None:
     with LoadProcess(a_run(uri), argv_prefix=("env", "--")) as load:
-        wait_until(lambda: load.latest() is not None)
+        wait_for(lambda: load.latest() is not None, "the first second", seconds=20, every=0.05)
         os.kill(load.pid, number)
         assert load.wait(20.0).failed == 0
 

@@ -25,6 +25,7 @@ from typing import Any
 import yaml
 
 from milvus_tuning.catalogue.keys import normalised
+from milvus_tuning.catalogue.loader import FAST_LOADER
 from milvus_tuning.catalogue.reading import catalogue
 from milvus_tuning.catalogue.registry import Catalogue, ConfigKey, Evidence
 from milvus_tuning.catalogue.values import range_error, type_error
@@ -230,7 +231,7 @@ def _table() -> _Table:
 def read_levers(text: str) -> _Table:
     """The table that a text of levers.yaml describes; raises LeverError where it is broken."""
     try:
-        raw: dict[str, dict[str, list[dict[str, Any]]]] = yaml.safe_load(text)
+        raw: dict[str, dict[str, list[dict[str, Any]]]] = yaml.load(text, Loader=FAST_LOADER)
     except yaml.YAMLError as error:
         raise LeverError(f"levers.yaml is not YAML: {error}") from error
     table: dict[Intent, tuple[tuple[Lever, ...], tuple[_Gap, ...]]] = {}

@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from milvus_tuning.catalogue.loader import FAST_LOADER
 from milvus_tuning.catalogue.registry import CatalogueError
 
 LONGEST_TEXT = 200  # keeps the profile's part of a status below 8 KiB
@@ -64,7 +65,7 @@ def profiles() -> Profiles:
 def read_profiles(text: str) -> Profiles:
     """The profiles that a text of profiles.yaml describes; raises CatalogueError where it is broken."""
     try:
-        raw: Mapping[str, _Row] = yaml.safe_load(text)
+        raw: Mapping[str, _Row] = yaml.load(text, Loader=FAST_LOADER)
         return {name: _revisions(name, entry["revisions"]) for name, entry in raw.items()}
     except yaml.YAMLError as error:
         raise CatalogueError(f"profiles.yaml is not YAML: {error}") from error

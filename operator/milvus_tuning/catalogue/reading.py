@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import yaml
 
 from milvus_tuning.catalogue.keys import normalised
+from milvus_tuning.catalogue.loader import FAST_LOADER
 from milvus_tuning.catalogue.registry import (
     LINES,
     Catalogue,
@@ -31,7 +32,6 @@ from milvus_tuning.catalogue.registry import (
 from milvus_tuning.catalogue.values import amount, range_error, type_error
 from milvus_tuning.catalogue.version import ServerVersion, parse_version
 
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast where libyaml is there
 _REQUIRED = frozenset({"subject", "type", "present", "defaults", "live", "component", "evidence"})
 _FIELDS = _REQUIRED | {
     *("unit", "unsure", "earlier_defaults", "component_from_2_6", "fallbacks", "renamed", "range", "effects", "notes")
@@ -49,7 +49,7 @@ def catalogue() -> Catalogue:
 def read_catalogue(text: str) -> Catalogue:
     """The catalogue that a text of keys.yaml describes; raises CatalogueError where it is broken."""
     try:
-        raw = yaml.load(text, Loader=_Loader)
+        raw = yaml.load(text, Loader=FAST_LOADER)
         newest = {line: _version(version) for line, version in raw["newest"].items()}
         keys = _keys(raw["keys"], newest)
         return Catalogue(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from kubernetes.client import ApiClient, ApiException, AuthenticationV1Api, Conf
 
 from milvus_tuning import __version__
 from milvus_tuning.api import GROUP, KIND, PLAN_KIND, PLAN_PLURAL, PLURAL, VERSION
+from milvus_tuning.cli.connecting import Conflict
 from milvus_tuning.cli.fields import Body, text
 from milvus_tuning.clients.kube import RETRIES
 from milvus_tuning.errors import ApplyError, ConfigError, ObserveError
@@ -40,10 +40,6 @@ class Address:
     def explicit(self) -> bool:
         """Whether a kubeconfig or a context was named, so that no other road may be taken."""
         return self.context is not None or self.kubeconfig is not None
-
-
-class Conflict(ApplyError):
-    """The object was changed by somebody else between reading and writing."""
 
 
 class Cluster:
@@ -146,11 +142,6 @@ def connect(address: Address) -> Cluster:
     client = ApiClient(configuration)
     client.user_agent = f"milvus-tuning/{__version__}"
     return Cluster(client, address.namespace or namespace or DEFAULT_NAMESPACE)
-
-
-def connected(parsed: argparse.Namespace) -> Cluster:
-    """The cluster that the options of a command name (`arguments.add_connection`)."""
-    return connect(Address(namespace=parsed.namespace, context=parsed.context, kubeconfig=parsed.kubeconfig))
 
 
 def _load(address: Address, configuration: Configuration) -> str | None:

@@ -6,6 +6,7 @@ import argparse
 import functools
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from milvus_tuning.cli import explain, history, plans, top, votes
 from milvus_tuning.cli.arguments import (
@@ -17,12 +18,15 @@ from milvus_tuning.cli.arguments import (
     add_output,
     repeated,
 )
-from milvus_tuning.cli.cluster import Cluster, Conflict, connected
+from milvus_tuning.cli.connecting import Conflict, connected
 from milvus_tuning.cli.fields import name, text
 from milvus_tuning.cli.printing import print_document, screen_width
 from milvus_tuning.cli.rebalance import add_rebalance
 from milvus_tuning.errors import ConfigError
 from milvus_tuning.plan import Vote
+
+if TYPE_CHECKING:
+    from milvus_tuning.cli.cluster import Cluster
 
 ATTEMPTS = 5  # the operator writes into a running plan every few seconds; each attempt judges the plan anew
 LONGEST_REASON = 1024  # as in the API

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from milvus_tuning.cli.arguments import EXIT_OK, OUTPUTS, CommandParser, add_connection, add_output
-from milvus_tuning.cli.cluster import connected
+from milvus_tuning.cli.connecting import connected
 from milvus_tuning.cli.fields import Body, at, entries, mapping, moment, name, text
 from milvus_tuning.cli.layout import Fact, age, facts, hanging, table
 from milvus_tuning.cli.plans import heading

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import enum
 import json
-import ssl
 import threading
 from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
@@ -22,6 +21,7 @@ from typing import Any, cast
 
 import urllib3
 
+from milvus_tuning.clients.tls import context_for
 from milvus_tuning.errors import ObserveError
 
 KEYS_PER_READ = 5000  # far above any configuration; more means the prefix is not what it was taken for
@@ -111,7 +111,7 @@ class EtcdClient:
         self._timeout_seconds = timeout_seconds
         self._tokens: dict[str, str] = {}
         self._lock = threading.Lock()
-        self._pool = _pool(tls)
+        self._pool = _pool(self._endpoints, tls)
 
     def get(self, key: str) -> EtcdEntry | None:
         """The key as stored, or None."""
@@ -214,9 +214,9 @@ class EtcdClient:
         return _answer(endpoint, path, response)
 
 
-def _pool(tls: EtcdTls | None) -> urllib3.PoolManager:
+def _pool(endpoints: Sequence[str], tls: EtcdTls | None) -> urllib3.PoolManager:
     tls = tls or EtcdTls()
-    context = ssl.create_default_context(cadata=tls.authority_pem)
+    context = context_for(endpoints, tls.authority_pem)
     return urllib3.PoolManager(ssl_context=context, server_hostname=tls.server_name, assert_hostname=tls.server_name)
 
 

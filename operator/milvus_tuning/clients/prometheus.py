@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import enum
 import math
-import ssl
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from prometheus_api_client.exceptions import PrometheusApiClientException
 from requests.adapters import HTTPAdapter
 from urllib3.util.retry import Retry
 
+from milvus_tuning.clients.tls import context_for
 from milvus_tuning.errors import ObserveError
 
 LARGEST_REPLY_BYTES = 16 * 1024 * 1024
@@ -78,7 +78,7 @@ class PrometheusClient:
         if credentials:
             self._session.headers["Authorization"] = _authorization(credentials)
         self._connect = PrometheusConnect(url=self.url, session=self._session, method="POST")
-        self._session.mount(self.url, _Adapter(tls or PrometheusTls()))
+        self._session.mount(self.url, _Adapter(self.url, tls or PrometheusTls()))
 
     def query(self, promql: str) -> tuple[Series, ...]:
         """The instant vector of an expression, evaluated at Prometheus's own now."""
@@ -130,14 +130,14 @@ class _NarrowSession(requests.Session):
 class _Adapter(HTTPAdapter):
     """Verifies against exactly the authority that was given."""
 
-    def __init__(self, tls: PrometheusTls) -> None:
-        self._tls = tls
+    def __init__(self, url: str, tls: PrometheusTls) -> None:
+        self._url, self._tls = url, tls
         retry = Retry(total=1, connect=1, read=0, status=0, redirect=0)
         super().__init__(max_retries=retry, pool_maxsize=CONNECTIONS)
 
     def init_poolmanager(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401
         name = self._tls.server_name
-        options["ssl_context"] = ssl.create_default_context(cadata=self._tls.authority_pem)
+        options["ssl_context"] = context_for((self._url,), self._tls.authority_pem)
         if name is not None:
             options |= {"server_hostname": name, "assert_hostname": name}
         super().init_poolmanager(*arguments, **options)

@@ -128,23 +128,19 @@ def _scales(costs: Floats, wanted: Floats, censored: Floats, delta: float, remem
     """
     busy = costs > 0
     highest = np.maximum((wanted[:, busy] / costs[busy]).max(axis=1), remembered or 0.0)
+    most_pull = np.where(censored, 0.0, delta)
     negligible = _LEVEL * delta * float(costs.sum())
+    above = np.array([[-negligible]] if remembered is None else [[-negligible], [negligible]])
 
-    def turn(above: float) -> Floats:
-        low: Floats = np.zeros_like(highest)
-        high: Floats = highest.copy()
-        for _ in range(_HALVINGS):
-            middle = (low + high) / 2
-            pull = np.clip(middle[:, None] * costs - wanted, -delta, np.where(censored, 0.0, delta))
-            far = (pull * costs).sum(axis=1) > above
-            low, high = np.where(far, low, middle), np.where(far, middle, high)
-        return high
-
-    least = turn(-negligible)
-    if remembered is None:
-        return least
-    nearest: Floats = np.minimum(np.maximum(least, remembered), turn(negligible))
-    return nearest
+    low: Floats = np.zeros((len(above), len(highest)))
+    high: Floats = np.repeat(highest[None, :], len(above), axis=0)
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        pull = np.minimum(np.maximum(middle[:, :, None] * costs - wanted, -delta), most_pull)
+        far = (pull * costs).sum(axis=2) > above
+        low, high = np.where(far, low, middle), np.where(far, middle, high)
+    least: Floats = high[0]
+    return least if remembered is None else np.minimum(np.maximum(least, remembered), high[1])
 
 
 def _losses(residuals: Floats, censored: Floats, delta: float) -> Floats:
