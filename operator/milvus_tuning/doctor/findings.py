@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from milvus_tuning.api import MilvusTuningSpec
+from milvus_tuning.api import ConfigDelivery, MilvusTuningSpec
 from milvus_tuning.doctor.check import Check, failure, ok, warning
 from milvus_tuning.snapshot import Problem, ProblemKind, Snapshot, Workload, WorkloadKind
 
@@ -116,7 +116,8 @@ def _identity(snapshot: Snapshot) -> list[Check]:
 
 
 def _etcd(snapshot: Snapshot, spec: MilvusTuningSpec) -> list[Check]:
-    needed = spec.load_balancing is not None or spec.consistency is not None
+    on_etcd = spec.config_delivery is not ConfigDelivery.MILVUS_RESOURCE
+    needed = on_etcd and (spec.load_balancing is not None or spec.consistency is not None)
     problem = snapshot.problem(ProblemKind.ETCD_UNREACHABLE)
     if problem is not None:
         mend = _MENDS[problem.kind]
