@@ -21,7 +21,8 @@ from milvus_tuning.snapshot import ProblemKind, Snapshot
 from milvus_tuning.store import StoredTuning
 
 WAY_OUT = (
-    'what may be left in etcd and how to undo it by hand: docs/operations.md, section "The operator is already gone"'
+    "what may be left in etcd or in the Milvus object, and how to undo it by hand: docs/operations.md, section "
+    '"The operator is already gone"'
 )
 
 

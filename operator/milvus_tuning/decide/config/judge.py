@@ -119,7 +119,8 @@ def _in_force(wish: Wish, stored: EtcdSetting | None, view: View) -> tuple[str |
     seen = shown(wish, view.snapshot)
     differs = seen.other(wish)
     said = differs[1] if differs is not None else next((value for _, value in seen.values if value is not None), None)
-    if stored is not None and (above(wish.name, view) is None or seen.proves(wish)):
+    acts = seen.proves(wish) and stored is not None and wish.same(stored.value)
+    if stored is not None and (acts or above(wish.name, view) is None):
         return (stored.value if said is None else said), view.place
     value, source = beside(wish.name, view)
     if value is not None or not seen.values:
