@@ -74,16 +74,16 @@ def is_reread(road: ConfigDelivery, version: ServerVersion | None) -> bool:
     return road is ETCD or (version is not None and version >= REREAD_SINCE)
 
 
-def not_rendered(step: Step, snapshot: Snapshot) -> str | None:
-    """What milvus-operator's ConfigMap has of a leaf that was written, where that is not what was written; else None.
+def not_rendered(step: Step, snapshot: Snapshot, *, back: bool = False) -> str | None:
+    """What milvus-operator's ConfigMap has of the leaf of a step, where that is not what stands there; else None.
 
-    A pod that starts before it has followed would read the former value.
+    A pod that starts before it has followed would read the former value. back: the step was taken back.
     """
-    rendered = snapshot.resource_config.rendered if snapshot.resource_config is not None else None
-    if rendered is None:
+    config = snapshot.resource_config
+    if config is None or config.rendered is None:
         return "the ConfigMap that milvus-operator makes of spec.config cannot be read"
-    key, value = str(step.action.get("key")), step.verification.get("value")
-    has, before = rendered.get(normalised(key)), step.precondition.get("value")
-    if has == value or (value is None and has != before):
+    key, former = str(step.action.get("key")), (step.action if back else step.precondition).get("value")
+    stored, has = config.settings.get(normalised(key)), config.rendered.get(normalised(key))
+    if (has == stored.value) if stored is not None else (has is None or has != former):
         return None
     return f"the ConfigMap that milvus-operator makes of spec.config has {'nothing' if has is None else has} for {key}"
