@@ -123,3 +123,14 @@ def test_plans_are_read_and_cleared_away_in_every_mode() -> None:
 def test_what_a_plan_needs_to_be_made_and_to_run_is_asked_for_in_the_modes_that_have_plans() -> None:
     assert not MAKING_CHANGES & _needed(Mode.OBSERVE)
     assert _needed(Mode.PROPOSE) == _needed(Mode.AUTO) == _needed(Mode.OBSERVE) | MAKING_CHANGES
+
+
+@pytest.mark.parametrize("mode", Mode)
+def test_keys_in_a_milvus_object_need_its_config_map_and_where_there_are_plans_the_object(mode: Mode) -> None:
+    target = {"targetRef": {"kind": "Milvus", "name": "my-release"}, "mode": mode}
+    without, with_it = (
+        {(verb, right.name) for right in RIGHTS if right.needed(spec) for verb in right.verbs}
+        for spec in map(MilvusTuningSpec.model_validate, (target, target | {"configDelivery": "MilvusResource"}))
+    )
+    writing = set() if mode is Mode.OBSERVE else {("patch", "milvuses.milvus.io")}
+    assert with_it - without == {("get", "configmaps")} | writing

@@ -176,8 +176,10 @@ class Verification(ApiModel):
     window_seconds: Annotated[int, Field(ge=10, le=3600)] = Field(
         default=180, description="Length of the windows that are compared."
     )
-    settle_seconds: Annotated[int, Field(ge=0, le=3600)] = Field(
-        default=30, description="Time between the last step and the beginning of the second window."
+    settle_seconds: Annotated[int, Field(ge=0, le=3600)] | None = Field(
+        default=None,
+        description="Time between the last step and the beginning of the second window. Unset: 30, and 100 after a "
+        "write to spec.config of a Milvus object, which takes so long to reach running pods.",
     )
     latency_tolerance_percent: Annotated[int, Field(ge=1, le=1000)] = Field(
         default=20, description="The mean latency may be this much higher before the change is taken back."
