@@ -186,6 +186,12 @@ def test_a_value_that_is_declared_anew_is_written_over_what_somebody_put_back() 
     assert written(steps) == [(MILVUS_RESOURCE, INTERVAL, "90000")]
 
 
+@pytest.mark.parametrize("key", ["minio.address", "etcd.endpoints", "rootCoord.enableActiveStandby"])
+def test_what_milvus_operator_keeps_itself_is_refused(key: str) -> None:
+    steps, status = judged(a_spec(configOverrides={key: "true"}), a_snapshot())
+    assert (steps, status.state) == ((), SettingState.REFUSED)
+
+
 def test_the_owner_of_the_placement_is_a_matter_of_etcd() -> None:
     spec = a_spec(loadBalancing={"placementOwner": "Operator", "balanceIntervalSeconds": 60})
     steps, _ = setting_steps(spec, a_snapshot(), NOON, UID)

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from milvus_tuning.catalogue import Intent
+from milvus_tuning.catalogue import Intent, normalised
 from milvus_tuning.catalogue.reading import catalogue
 from milvus_tuning.decide.config.evidence import (
     BY_DEFAULT,
@@ -48,12 +48,17 @@ from milvus_tuning.decide.words import listed
 from milvus_tuning.plan import Operation, SettingState, SettingStatus, Step
 from milvus_tuning.snapshot import EtcdSetting
 
+KEPT_BY_MILVUS_OPERATOR = "enableactivestandby"
+
 
 def judged(wish: Wish, view: View) -> Outcome:
     """How a wish stands, and the step that it needs."""
     dead = _dead(wish, view)
     if dead is not None:
         return Outcome(status=status_of(wish, view, SettingState.DEAD, dead))
+    if view.road is not ETCD and normalised(wish.name).endswith(KEPT_BY_MILVUS_OPERATOR):
+        message = "milvus-operator itself sets and removes this leaf of spec.config: use configDelivery: Etcd"
+        return Outcome(status=status_of(wish, view, SettingState.REFUSED, message))
     wish = _carried(wish, view)
     trouble = view.unreadable()
     if trouble is not None:
