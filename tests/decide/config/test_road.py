@@ -14,15 +14,17 @@ from pydantic import ValidationError
 
 from milvus_tuning.api import MilvusTuningSpec
 from milvus_tuning.catalogue import normalised
+from milvus_tuning.decide import decide
 from milvus_tuning.decide.config.dropped import keeping
 from milvus_tuning.decide.config.keys import hand_back_steps
 from milvus_tuning.decide.config.road import FILE_SETTLE_SECONDS, RESOURCE
 from milvus_tuning.decide.readback import effect, is_undone, look, obstacle
 from milvus_tuning.decide.settings import setting_steps
 from milvus_tuning.decide.sight import Sight
-from milvus_tuning.plan import MILVUS_RESOURCE, ROAD, SettingState, SettingStatus, Step, StepKind
+from milvus_tuning.plan import MILVUS_RESOURCE, ROAD, History, SettingState, SettingStatus, Step, StepKind
 from milvus_tuning.snapshot import EtcdSetting, OwnedKey, ResourceConfig, Snapshot
 from tests.builders import NOON
+from tests.builders import a_snapshot as a_cluster
 from tests.decide.running import a_component, running
 
 UID = "policy-1"
@@ -254,20 +256,26 @@ ROADS = [None, MILVUS_RESOURCE]
 def after(snapshot: Snapshot, steps: tuple[Step, ...]) -> Snapshot:
     """The snapshot once the steps are made, with the records of what was there."""
     config = snapshot.resource_config or ResourceConfig()
-    places = {None: dict(snapshot.settings), MILVUS_RESOURCE: dict(config.settings)}
-    records = {None: dict(snapshot.owned_keys.get(UID, {})), MILVUS_RESOURCE: dict(config.owned_keys.get(UID, {}))}
+    places: dict[object, dict[str, EtcdSetting]] = {
+        None: dict(snapshot.settings),
+        MILVUS_RESOURCE: dict(config.settings),
+    }
+    records: dict[object, dict[str, OwnedKey]] = {
+        None: dict(snapshot.owned_keys.get(UID, {})),
+        MILVUS_RESOURCE: dict(config.owned_keys.get(UID, {})),
+    }
     for step in steps:
         road, key, value = step.action.get(ROAD), str(step.action["key"]), step.action["value"]
-        name, held = normalised(key), records[road].get(key)  # type: ignore[index]
-        present = places[road].get(name)  # type: ignore[index]
+        name, held = normalised(key), records[road].get(key)
+        present = places[road].get(name)
         if held is not None and held.previous == value:
-            del records[road][key]  # type: ignore[index]
+            del records[road][key]
         else:
             previous = held.previous if held else present.value if present else None
-            records[road][key] = ours(str(value), previous)  # type: ignore[index]
-        places[road].pop(name, None)  # type: ignore[index]
+            records[road][key] = ours(str(value), previous)
+        places[road].pop(name, None)
         if value is not None:
-            places[road] |= stored({key: str(value)})  # type: ignore[index]
+            places[road] |= stored({key: str(value)})
     leaves = {key: one.value for key, one in places[MILVUS_RESOURCE].items()}
     changed = replace(
         snapshot,
@@ -339,9 +347,9 @@ def test_what_is_held_in_an_object_that_may_not_be_written_stays_and_is_said() -
 # -- who goes on with it ----------------------------------------------------------------------------------------------
 
 
-def taken_out(**changes: object) -> str | None:
+def taken_out(previous: str | None = None) -> str | None:
     """What is said of pods when the leaf is handed back."""
-    held = {INTERVAL: replace(ours("60000"), **changes)}  # type: ignore[arg-type]
+    held = {INTERVAL: ours("60000", previous)}
     snapshot = a_snapshot(leaves=LEAF, held=held)
     pods = (
         a_component("MixCoord", "mix-old", started_at=LONG_AGO - timedelta(days=1)),
@@ -361,10 +369,17 @@ def test_pods_that_started_with_a_value_that_is_taken_out_are_named() -> None:
 
 
 def test_the_plan_that_takes_it_out_says_so_and_restarts_nothing() -> None:
-    snapshot = a_snapshot(leaves=LEAF, held={INTERVAL: ours("60000")})
-    snapshot = replace(snapshot, components=(a_component("MixCoord", "mix-new", started_at=LATELY),))
-    steps, _ = setting_steps(a_spec(), snapshot, NOON, UID)
-    assert [step.kind for step in steps] == [StepKind.SET_CONFIG]
+    leaf = a_snapshot(leaves=LEAF, held={INTERVAL: ours("60000")})
+    cluster = replace(
+        a_cluster(3),
+        milvus_version=leaf.milvus_version,
+        resource_config=leaf.resource_config,
+        components=(a_component("MixCoord", "mix-new", started_at=LATELY),),
+    )
+    decision = decide(a_spec(), cluster, History(), NOON, policy_uid=UID)
+    assert [step.kind for step in decision.steps] == [StepKind.SET_CONFIG]
+    assert "spec.config querycoord.autobalanceinterval 60000 -> absent" in decision.message
+    assert "stays in force on mix-new" in decision.message
 
 
 # -- what a step shows ------------------------------------------------------------------------------------------------
