@@ -1,4 +1,4 @@
-"""What a policy gives back when it goes: marks on pods, settings in etcd, and the ownership of the replica count."""
+"""What a policy gives back when it goes: marks on pods, settings, and the ownership of the replica count."""
 
 from __future__ import annotations
 
@@ -9,16 +9,20 @@ from typing import Any
 from pydantic import ValidationError
 
 from milvus_tuning import apply, status
-from milvus_tuning.api import MilvusTuningSpec, MilvusTuningStatus
-from milvus_tuning.decide.config.dropped import acting_at_restart
+from milvus_tuning.api import ConfigDelivery, MilvusTuningSpec, MilvusTuningStatus
+from milvus_tuning.decide.config.dropped import acting_at_restart, keeping
+from milvus_tuning.decide.config.keys import hand_back_steps
+from milvus_tuning.decide.config.road import owned_on
+from milvus_tuning.decide.readback import KEY_STEPS
 from milvus_tuning.errors import ObserveError
-from milvus_tuning.plan import StepKind, StepState
+from milvus_tuning.plan import MILVUS_RESOURCE, ROAD, StepKind, StepState
 from milvus_tuning.plan_store import StoredPlan
 from milvus_tuning.snapshot import ProblemKind, Snapshot
 from milvus_tuning.store import StoredTuning
 
 WAY_OUT = (
-    'what may be left in etcd and how to undo it by hand: docs/operations.md, section "The operator is already gone"'
+    "what may be left in etcd or in the Milvus object, and how to undo it by hand: docs/operations.md, section "
+    '"The operator is already gone"'
 )
 
 
@@ -98,14 +102,38 @@ def _has_written_size(before: MilvusTuningStatus, plans: Sequence[StoredPlan]) -
 def _hand_back_keys(
     stored: StoredTuning, plans: Sequence[StoredPlan], snapshot: Snapshot, context: apply.ApplyContext
 ) -> list[str]:
+    outcomes = _hand_back_leaves(snapshot, context)
     keys = snapshot.owned_keys.get(context.policy_uid, {})
     if not keys and not snapshot.owned_levels.get(context.policy_uid):
-        if context.etcd is not None and not snapshot.settings_readable:
+        if context.etcd is not None and not snapshot.settings_readable and _may_be_in_etcd(stored, plans):
             why = "etcd could not be read: whether there are keys to hand back is not known"
             raise_if_anything_was_done(stored, plans, why)
-        return []
+        return outcomes
     later = acting_at_restart(keys, snapshot)
-    return [apply.release_hand_back(context), *([] if later is None else [later])]
+    return [*outcomes, apply.release_hand_back(context), *([] if later is None else [later])]
+
+
+def _hand_back_leaves(snapshot: Snapshot, context: apply.ApplyContext) -> list[str]:
+    """Give back what is held in the Milvus object. Nothing is restarted for it: pods that keep a value are named."""
+    road = ConfigDelivery.MILVUS_RESOURCE
+    leaves = owned_on(road, snapshot, context.policy_uid)
+    told = (
+        keeping(hand_back_steps(leaves, snapshot, road), leaves, snapshot),
+        acting_at_restart(leaves, snapshot, road),
+    )
+    return [*apply.release_leaves(context), *(text for text in told if text is not None)]
+
+
+def _may_be_in_etcd(stored: StoredTuning, plans: Sequence[StoredPlan]) -> bool:
+    """Whether anything of ours may be in etcd: not of a policy that writes elsewhere, as far as its steps are known."""
+    if stored.body["spec"].get("configDelivery") != ConfigDelivery.MILVUS_RESOURCE:
+        return True
+    finished = [(step.kind, step.action) for one in stored.status.history or [] for step in one.steps]
+    readable = [one.plan for one in plans if one.unreadable is None and one.plan.begun]
+    begun = [(step.kind, step.action) for plan in readable for step in plan.change.steps]
+    writes = [action for kind, action in (*finished, *begun) if kind in KEY_STEPS]
+    unreadable = any(one.unreadable is not None for one in plans)
+    return unreadable or any((action or {}).get(ROAD) != MILVUS_RESOURCE for action in writes)
 
 
 def deleted_at(stored: StoredTuning) -> datetime:

@@ -257,7 +257,7 @@ class Problem:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EtcdSetting:
-    """A key under `<rootPath>/config/` in Milvus's etcd, as stored.
+    """A key under `<rootPath>/config/` in Milvus's etcd, as stored; or a leaf of `spec.config` of a Milvus object.
 
     spellings lists every stored spelling of the same key (Milvus ignores case, dots, slashes and underscores); more
     than one makes the effective value a matter of chance.
@@ -281,6 +281,20 @@ class OwnedKey:
     previous: str | None
     written: str | None
     written_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ResourceConfig:
+    """The leaves of `spec.config` of the Milvus object, and what policies of ours wrote there.
+
+    Both by key as in Snapshot. rendered is what the ConfigMap that milvus-operator makes of it says, as text, None
+    where it could not be read. trouble: why nothing may be written there, None where it may.
+    """
+
+    settings: Mapping[str, EtcdSetting] = field(default_factory=dict)
+    owned_keys: Mapping[str, Mapping[str, OwnedKey]] = field(default_factory=dict)
+    rendered: Mapping[str, str] | None = None
+    trouble: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -363,6 +377,7 @@ class Snapshot:
     owned_keys: Mapping[str, Mapping[str, OwnedKey]] = field(default_factory=dict)  # policy uid -> key -> record
     owned_levels: Mapping[str, tuple[OwnedLevel, ...]] = field(default_factory=dict)  # by policy uid
     etcd_root_path: str | None = None
+    resource_config: ResourceConfig | None = None  # where the target is a Milvus object
     components: tuple[ComponentPod, ...] = ()
     read_back: tuple[ReadBack, ...] = ()
     install_config: Mapping[str, str] = field(default_factory=dict)  # by normalised key: files of the install

@@ -172,7 +172,7 @@ def test_a_plan_that_was_rolled_back() -> None:
     plan["spec"]["change"]["reason"] = "SettingChanged"
     assert "\n".join(explain.render_plan(plan, NOW, 120)) == golden("""
         rag-0123456789   phase Finished   risk Medium
-          rule         SettingChanged: a declared setting is written to Milvus's etcd
+          rule         SettingChanged: a declared setting is written to Milvus's etcd, or to spec.config
           in numbers   computation 71 % was above 60 % for 120 s; 3 QueryNodes bring it to 47 %
           chosen       common.gracefultime absent -> 0
           risk         a QueryNode more; 12 segments move

@@ -169,6 +169,16 @@ def test_a_sequence_comes_to(sequence: list[Object], short: str) -> None:
             id="a setting",
         ),
         pytest.param(
+            {**SET_KEY, "action": {**SET_KEY["action"], "road": "MilvusResource"}},
+            [
+                "  1. set common.gracefultime to 0 in spec.config of the Milvus object",
+                "     before   common.gracefultime is absent",
+                "     proof    common.gracefultime is 0",
+                "     undo     remove common.gracefultime from spec.config of the Milvus object",
+            ],
+            id="a setting in the Milvus object",
+        ),
+        pytest.param(
             TAKE_PLACEMENT,
             [
                 "  1. set querycoord.autobalance to false in Milvus's etcd, under a lease of 180 s",

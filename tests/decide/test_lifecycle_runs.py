@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,8 +19,10 @@ from milvus_tuning.decide.lifecycle import (
     with_measurement,
     with_success,
 )
-from milvus_tuning.decide.operation import Call
+from milvus_tuning.decide.operation import Call, begin
 from milvus_tuning.plan import (
+    MILVUS_RESOURCE,
+    ROAD,
     Phase,
     Plan,
     Reason,
@@ -26,7 +30,7 @@ from milvus_tuning.plan import (
     StepState,
     Verdict,
 )
-from milvus_tuning.snapshot import Snapshot
+from milvus_tuning.snapshot import ResourceConfig, Snapshot
 from tests.builders import NOON, a_snapshot, a_spec
 from tests.decide.lifecycle_cases import (
     APPROVED,
@@ -89,6 +93,30 @@ def test_a_setting_that_slows_searches_is_taken_back() -> None:
     assert (plan.course.verdict, calls) == (Verdict.ROLLED_BACK, [BACK])
     assert operation_of(plan).outcome is Reason.ROLLED_BACK
     assert "20.0 -> 60.0 ms" in plan.course.verdict_message
+
+
+@pytest.mark.parametrize(
+    ("road", "declared", "seconds"),
+    [
+        pytest.param({}, None, 30, id="etcd"),
+        pytest.param({ROAD: MILVUS_RESOURCE}, None, 100, id="a mounted file takes longer"),
+        pytest.param({ROAD: MILVUS_RESOURCE}, 10, 10, id="what is declared counts"),
+    ],
+)
+def test_the_second_window_begins_when_the_road_is_over(
+    road: dict[str, str], declared: int | None, seconds: int
+) -> None:
+    steps = (replace(SETTING[0], action={**SETTING[0].action, **road}),)
+    spec = a_spec(verification={} if declared is None else {"settleSeconds": declared})
+    there = with_key(TWO, "30000")
+    config = ResourceConfig(settings=there.settings, rendered=dict.fromkeys(there.settings, "30000"))
+    at = Setting(steps=steps, spec=spec, snapshot=replace(there, resource_config=config), decision=STEADY)
+    begun = begin(at.plan().change, operation_id="rag", now=NOON)
+    made = replace(begun.steps[0], state=StepState.APPLIED, intended_at=NOON)
+    plan = at.plan(phase=Phase.RUNNING, approval="automatic", before=CALM, operation=replace(begun, steps=(made,)))
+    after = next_turn(plan, at.sight()).plan
+    assert after.course.phase is Phase.VERIFYING
+    assert after.course.verify_until == at.sight().now + timedelta(seconds=seconds + 180)
 
 
 def test_what_cannot_be_taken_back_is_said() -> None:

@@ -109,7 +109,7 @@ def test_what_a_change_is_decided_from_is_part_of_the_intent(changes: dict[str, 
 def test_each_field_of_the_spec_is_known_to_be_intent_or_not() -> None:
     """A new field lands in the digest by itself; whether that is right is to be said here."""
     intent = {"target_ref", "connections", "objectives", "query_nodes", "load_balancing", "consistency"}
-    intent |= {"in_memory_replicas", "network", "storage", "config_overrides"}
+    intent |= {"in_memory_replicas", "network", "storage", "config_overrides", "config_delivery"}
     permission = {"mode", "paused", "approval", "verification", "maintenance_windows"}
     proposals = {"profile"}
 

@@ -18,8 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from milvus_tuning.decide.operation import begin, call_failed, call_succeeded, cancel, next_move, roll_back
-from milvus_tuning.plan import Decision, Operation, Reason, Step, StepKind, StepState
-from milvus_tuning.snapshot import ComponentPod, EtcdSetting, Freeze, FreezeReason, Snapshot
+from milvus_tuning.plan import MILVUS_RESOURCE, ROAD, Decision, Operation, Reason, Step, StepKind, StepState
+from milvus_tuning.snapshot import ComponentPod, EtcdSetting, Freeze, FreezeReason, ResourceConfig, Snapshot
 from milvus_tuning.status.records import operation_from_status, operation_to_status
 from tests.builders import NOON, a_snapshot, a_spec
 from tests.decide.crashing import Crash, Recorded
@@ -38,6 +38,11 @@ CHANGE = (
     a_key(KEY, before=None, after="2048"),
     a_restart("Proxy", count=COUNT),
 )
+ON_RESOURCE = tuple(
+    replace(step, action={**step.action, ROAD: MILVUS_RESOURCE}) if step.kind is StepKind.SET_CONFIG else step
+    for step in CHANGE
+)
+FOLLOWS = timedelta(seconds=40)  # milvus-operator with its ConfigMap
 MOODS = ("made", "refused", "lost", "late", "slow")  # what comes of an eviction, by its number
 
 
@@ -73,11 +78,14 @@ class World(Recorded):
     restarted: dict[int, int] = field(default_factory=dict)  # pass -> the container of which pod starts again
     cancelled: int | None = None
     bad: bool = False  # with the new value no pod becomes ready
+    resource: bool = False  # the key is a leaf of the Milvus object; pods read what milvus-operator makes of it
     skew: timedelta = timedelta()  # of Kubernetes' clock
     now: datetime = NOON
     passes: int = 0
     calls: int = 0
     value: str | None = None
+    file: str | None = None  # what a pod reads at its start
+    follows_at: datetime | None = None
     pods: list[Pod] = field(default_factory=some_pods)
     evicted: list[str] = field(default_factory=list)
     fewest_ready: int = COUNT
@@ -119,6 +127,7 @@ class World(Recorded):
         if step.kind is StepKind.SET_CONFIG:
             wanted = (step.undo if undo else step.action)["value"]
             self.value = None if wanted is None else str(wanted)
+            self.follows_at = self.now + (FOLLOWS if self.resource else timedelta())
             return "written"
         self.calls += 1
         mood = self.moods.get(self.calls, "made")
@@ -146,10 +155,12 @@ class World(Recorded):
 
     def _goes_on(self, passed: timedelta) -> None:
         self.now += passed
+        if self.follows_at is not None and self.follows_at <= self.now:
+            self.file, self.follows_at = self.value, None
         self.pods = [one for one in self.pods if one.gone is None or one.gone > self.now]
         for pod in self.pods:
             if not pod.running and pod.starts <= self.now:
-                pod.running, pod.value = True, self.value
+                pod.running, pod.value = True, self.file
         self.fewest_ready = min(self.fewest_ready, sum(map(self._ready, self.pods)))
 
     def _containers_crash(self) -> None:
@@ -166,10 +177,14 @@ class World(Recorded):
 
     def _seen(self) -> Snapshot:
         setting = EtcdSetting(key=KEY, value=self.value or "", spellings=(KEY,), revision=7)
+        name, there = KEY.replace(".", ""), self.value is not None
+        stored = {name: setting} if there else {}
+        rendered = {} if self.file is None else {name: self.file}
         return replace(
-            a_snapshot(3, settings_readable=True),
+            a_snapshot(3, settings_readable=not self.resource),
             taken_at=self.now + timedelta(seconds=1),
-            settings={} if self.value is None else {KEY.replace(".", ""): setting},
+            settings={} if self.resource else stored,
+            resource_config=ResourceConfig(settings=stored, rendered=rendered) if self.resource else None,
             components=tuple(self._shown(pod) for pod in self.pods if pod.created <= self.now),
             freezes=(FREEZES[self.passes % 2],) if self.passes in self.frozen else (),
         )
@@ -195,7 +210,8 @@ class World(Recorded):
 
 
 def a_world(operation: Operation | None = None, **changes: Any) -> World:
-    decision = Decision(reason=Reason.SETTING_CHANGED, message="", steps=CHANGE)
+    steps = ON_RESOURCE if changes.get("resource") else CHANGE
+    decision = Decision(reason=Reason.SETTING_CHANGED, message="", steps=steps)
     return World(record=operation_to_status(operation or begin(decision, operation_id="test", now=NOON)), **changes)
 
 
@@ -213,16 +229,27 @@ def test_undisturbed_each_pod_is_replaced_once_and_one_is_missing_at_most() -> N
     assert (sorted(world.evicted), world.fewest_ready) == (["old-1", "old-2", "old-3"], COUNT - 1)
 
 
+@pytest.mark.parametrize("resource", [False, True], ids=["etcd", "the Milvus object"])
 @pytest.mark.parametrize("bad", [False, True], ids=["a good value", "a value that no pod comes up with"])
-def test_a_crash_at_any_one_moment_changes_nothing(bad: bool) -> None:
-    calm = a_world(bad=bad)
+def test_a_crash_at_any_one_moment_changes_nothing(bad: bool, resource: bool) -> None:
+    calm = a_world(bad=bad, resource=resource)
     outcome = calm.run().outcome
 
     for moment in range(1, calm.moment + 1):
-        world = a_world(bad=bad, crashes=frozenset({moment}))
+        world = a_world(bad=bad, resource=resource, crashes=frozenset({moment}))
         ended = world.run()
         assert (ended.outcome, world.value, world.values) == (outcome, calm.value, calm.values), f"at {moment}"
         assert world.evicted == calm.evicted, f"after a crash at {moment}"
+
+
+def test_no_pod_is_replaced_before_milvus_operator_has_followed() -> None:
+    world = a_world(resource=True)
+    ended = world.run()
+    written, rolled = ended.steps[1], ended.steps[2]
+    assert written.finished_at is not None
+    assert rolled.intended_at is not None
+    assert written.finished_at - NOON >= FOLLOWS
+    assert rolled.intended_at >= written.finished_at
 
 
 def test_a_value_that_no_pod_comes_up_with_costs_one_pod_and_is_withdrawn_before_that_is_replaced() -> None:
@@ -275,6 +302,7 @@ TROUBLE = st.fixed_dictionaries(
         "restarted": st.dictionaries(st.integers(1, 40), st.integers(0, 2), max_size=4),
         "cancelled": st.none() | st.integers(1, 40),
         "bad": st.booleans(),
+        "resource": st.booleans(),
         "skew": st.sampled_from([timedelta(), timedelta(seconds=-3), timedelta(seconds=3)]),
     }
 )
@@ -292,10 +320,10 @@ def test_in_any_trouble_every_pod_ends_with_the_value_that_is_stored(trouble: di
         assert world.values == {world.value}
 
 
-@given(crashes=st.frozensets(st.integers(1, 80), max_size=8))
+@given(crashes=st.frozensets(st.integers(1, 80), max_size=8), resource=st.booleans())
 @settings(max_examples=40, deadline=None)
-def test_a_roll_back_replaces_what_came_and_nothing_else(crashes: frozenset[int]) -> None:
-    done = a_world()
+def test_a_roll_back_replaces_what_came_and_nothing_else(crashes: frozenset[int], resource: bool) -> None:
+    done = a_world(resource=resource)
     completed = done.run()
     world = a_world(
         roll_back(completed, done.now, "worse"),
@@ -303,6 +331,8 @@ def test_a_roll_back_replaces_what_came_and_nothing_else(crashes: frozenset[int]
         now=done.now,
         pods=list(done.pods),
         value=done.value,
+        file=done.file,
+        resource=resource,
         evicted=list(done.evicted),
     )
 

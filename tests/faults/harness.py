@@ -24,8 +24,10 @@ from typing import TypeVar
 from kubernetes.client import ApiClient
 from kubernetes.config import new_client_from_config
 
-from milvus_tuning.api import MilvusTuningSpec
+from milvus_tuning.api import FIELD_MANAGER, MilvusTuningSpec
+from milvus_tuning.catalogue import stored_spelling
 from milvus_tuning.clients.etcd import Delete, EtcdClient, Put
+from milvus_tuning.clients.resource_config import record_to_write, typed, written_patch
 from milvus_tuning.decide.operation import begin
 from milvus_tuning.observe import Observer
 from milvus_tuning.plan import Course, Phase, Prediction, Reason, StepKind
@@ -44,6 +46,7 @@ from tests.faults.processes import Starter
 from tests.faults.proxy import CRASHES, FaultProxy, Play, Script, Upstream
 from tests.faults.stories import Planned, Story, without_node
 from tests.integration.conftest import COLLECTION, Api, Object, Refused, a_namespace, a_tuning
+from tests.integration.installed import Installed
 from tests.integration.release import DEPLOYMENT, NEW_NODE_ID, Release
 from tests.observe.world import PODS, PROXY_POD, QUERY_NODE_IPS, World, recorded, serving
 
@@ -105,6 +108,7 @@ class Case:
     starts: int = 0
     gone: list[str | None] = field(default_factory=list)  # deletion costs of the pods that left
     generation: int = 0  # of the Deployment, before the operator came
+    resource_generation: int = 0  # of the Milvus object, then
     revision: int = 0  # of etcd, then
     _over: threading.Event = field(default_factory=threading.Event)
 
@@ -171,6 +175,9 @@ class Case:
         """Follow the replica count, until the case is over."""
         count = len(QUERY_NODE_IPS)
         while not self._over.wait(POLL_SECONDS):
+            if isinstance(self.release, Installed):
+                self.release.run_the_operator()
+                continue
             try:
                 wanted = self.release.count
                 if wanted > count:
@@ -223,6 +230,10 @@ class Case:
         for pod in leaving:
             self.api.call("DELETE", f"{path}/{pod['metadata']['name']}", gracePeriodSeconds="0")
 
+    def resource(self) -> Object | None:
+        """The Milvus object as it stands, where there is one."""
+        return self.release.milvuses.read("my-release") if isinstance(self.release, Installed) else None
+
     def query_nodes(self) -> list[Object]:
         """The QueryNode pods as they stand."""
         pods: list[Object] = self.api.call("GET", self.release.path(PODS))["items"]
@@ -264,7 +275,7 @@ def staged(servers: Servers, starter: Starter, story: Story, script: Script | No
             story=story,
             script=script,
             starter=starter,
-            release=Release(server=servers.api, namespace=a_namespace(servers.api, namespace), world=world),
+            release=_release(servers, story, a_namespace(servers.api, namespace), world),
             etcd=etcd,
             root_path=root_path,
             play=play,
@@ -277,6 +288,23 @@ def staged(servers: Servers, starter: Starter, story: Story, script: Script | No
         stack.callback(player.join)
         stack.callback(case.close)
         yield case
+
+
+def _release(servers: Servers, story: Story, namespace: str, world: World) -> Release:
+    if not story.resource:
+        return Release(server=servers.api, namespace=namespace, world=world)
+    connect: Callable[..., ApiClient] = new_client_from_config
+    api_client = connect(config_file=str(servers.kubeconfig))
+    return Installed(server=servers.api, namespace=namespace, world=world, api_client=api_client)
+
+
+def _hold_leaf(release: Installed, uid: str, key: str, text: str) -> None:
+    """A leaf that this policy wrote where there was none, with its record."""
+    milvus = release.milvuses.read("my-release")
+    record = record_to_write(milvus, uid, stored_spelling(key), leaf=None, text=text, written_at=None)
+    patch = written_patch(milvus, uid, stored_spelling(key), record, typed(key, text))
+    release.milvuses.merge("my-release", patch, manager=FIELD_MANAGER)
+    release.run_the_operator()
 
 
 def _environment(servers: Servers, namespace: str, server: str) -> dict[str, str]:
@@ -360,5 +388,9 @@ def _prepare(case: Case, etcd_url: str) -> None:
     case.story.prepare(case.etcd, case.root_path, case.uid)
     if case.story.planned is not None:
         _put_under_way(case, case.story.planned)
+    if isinstance(release, Installed):
+        if case.story.leaf is not None:
+            _hold_leaf(release, case.uid, *case.story.leaf)
+        case.resource_generation = release.milvuses.read("my-release")["metadata"]["generation"]
     case.revision = history.revision(case.servers.etcd_address)
     case.generation = case.api.call("GET", release.deployment_path)["metadata"]["generation"]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from milvus_tuning.clients.resource_config import CONFIG_ANNOTATION
 from tests.cluster.audit import requests
 from tests.faults import history
 from tests.faults.ending import Ending, endings
@@ -29,7 +31,8 @@ class Stored:
 class End:
     """The end of a change: two runs that went alike have equal ends.
 
-    effects counts what the outside saw: changes of the Deployment's spec (its generation), writes of the operator that
+    effects counts what the outside saw: changes of the spec of the Deployment and of the Milvus object (their
+    generations), writes of the operator that
     the API server carried out (its audit log), changes of each key (etcd's history), and what Milvus carried out.
     """
 
@@ -38,6 +41,7 @@ class End:
     pod_costs: tuple[str | None, ...]
     gone_pod_costs: tuple[str | None, ...]
     keys: Mapping[str, Stored]
+    resource: str  # spec.config of the Milvus object and our record of it; empty where there is none
     placement: Mapping[int, tuple[int, ...]]  # of the segments, and how many in-memory replicas (0)
     effects: Mapping[str, int]
 
@@ -55,14 +59,30 @@ def end_of(case: Case, phase: str) -> End:
             _name(case, key): Stored(value=_timeless(one.value), leased=one.leased)
             for key, one in _entries(case).items()
         },
+        resource=_resource(case),
         placement=_placement(case),
         effects={
             **({"Deployment spec": grown} if grown else {}),
+            **_resource_changes(case),
             **_carried_out(case),
             **_key_changes(case),
             **Counter(f"milvus {write.split()[0]}" for write in case.milvus.writes),
         },
     )
+
+
+def _resource(case: Case) -> str:
+    milvus = case.resource()
+    if milvus is None:
+        return ""
+    record = milvus["metadata"]["annotations"].get(CONFIG_ANNOTATION, "")
+    return _timeless(f"{json.dumps(milvus['spec']['config'])} {record}".replace(case.uid, "UID"))
+
+
+def _resource_changes(case: Case) -> dict[str, int]:
+    milvus = case.resource()
+    grown = 0 if milvus is None else milvus["metadata"]["generation"] - case.resource_generation
+    return {"Milvus spec": grown} if grown else {}
 
 
 def _placement(case: Case) -> dict[int, tuple[int, ...]]:
@@ -108,7 +128,7 @@ def _name(case: Case, key: str) -> str:
 
 def _timeless(value: str) -> str:
     """A record without the time at which it was written."""
-    return re.sub(r'("writtenAt": )"[^"]+"', r'\1"WHEN"', value)
+    return re.sub(r'("writtenAt": ?)"[^"]+"', r'\1"WHEN"', value)
 
 
 def _entries(case: Case, *, revision: int = 0) -> dict[str, history.Entry]:

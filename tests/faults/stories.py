@@ -32,7 +32,7 @@ class Story:
     """A spec that calls for one change, or a change that is under way already (planned), its first step to be begun.
 
     prepare puts into etcd what an earlier change left; writes is how many outside writes the change takes; effects is
-    what changes, seen from outside: how often the Deployment's spec, how often each key.
+    what changes, seen from outside: how often the spec of the Deployment or the Milvus object, how often each key.
     """
 
     spec: Object
@@ -42,6 +42,8 @@ class Story:
     recording: str = "prometheus_idle.json"
     prepare: Prepare = field(default=lambda *_: None)
     planned: Planned | None = None
+    resource: bool = False  # the target is a Milvus object
+    leaf: tuple[str, str] | None = None  # key and value that an earlier change left in it
     milvus_version: str | None = None  # another one than the recorded
 
 
@@ -112,6 +114,9 @@ def _a_restart(snapshot: Snapshot) -> tuple[Step, ...]:
     return *back, key, *forward
 
 
+INTERVAL, RESOURCE_VERSION = "queryCoord.autoBalanceInterval", "v2.5.27"  # reads a mounted file again
+_ON_RESOURCE = {"targetRef": {"kind": "Milvus", "name": "my-release"}, "configDelivery": "MilvusResource"}
+_WRITTEN = {"Milvus spec": 1, "patch milvuses": 1}
 _SCALED = {"Deployment spec": 1, "patch deployments/scale": 1}
 STORIES = {
     "scale out": Story(
@@ -138,6 +143,23 @@ STORIES = {
         writes=1,
         effects=_key_and_record(TOLERANCE),
         prepare=_ours(TOLERANCE, "0.1", leased=False),
+    ),
+    "set a leaf of the Milvus object": Story(
+        spec={**_ON_RESOURCE, "loadBalancing": {"balanceIntervalSeconds": 60}},
+        steps=("SetConfig",),
+        writes=1,
+        effects=_WRITTEN,
+        resource=True,
+        milvus_version=RESOURCE_VERSION,
+    ),
+    "hand a leaf of the Milvus object back": Story(
+        spec=_ON_RESOURCE,
+        steps=("SetConfig",),
+        writes=1,
+        effects=_WRITTEN,
+        resource=True,
+        leaf=(INTERVAL, "60000"),
+        milvus_version=RESOURCE_VERSION,
     ),
     "take placement": Story(
         spec={"loadBalancing": {"placementOwner": "Operator"}},

@@ -87,6 +87,11 @@ def test_the_crd_is_established_with_its_names_and_without_complaints(
         pytest.param({}, id="a target alone"),
         pytest.param({"targetRef": {"kind": "Milvus", "name": "my-release"}}, id="a Milvus resource"),
         pytest.param(
+            {"targetRef": {"kind": "Milvus", "name": "my-release"}, "configDelivery": "MilvusResource"},
+            id="a Milvus resource that keys go to",
+        ),
+        pytest.param({"configDelivery": "Etcd"}, id="keys that go to etcd"),
+        pytest.param(
             {"targetRef": {"kind": "HelmRelease", "name": "a.b-1", "allowHelmOwnedFields": True}}, id="opt-in"
         ),
         pytest.param(query_nodes(), id="bounds with a Prometheus"),
@@ -154,6 +159,11 @@ REFUSED = [
         {"targetRef": {"kind": "Milvus", "name": "x", "allowHelmOwnedFields": True}},
         "allowHelmOwnedFields goes with kind HelmRelease only",
         id="a Helm switch on a Milvus resource",
+    ),
+    pytest.param(
+        {"configDelivery": "MilvusResource"},
+        "configDelivery MilvusResource needs targetRef.kind Milvus: a Helm release has no Milvus object",
+        id="the road of a Milvus object for a Helm release",
     ),
     pytest.param(
         {"targetRef": [{"kind": "Milvus", "name": "a"}, {"kind": "Milvus", "name": "b"}]},

@@ -2,72 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 from collections.abc import Iterator
-from copy import deepcopy
 
 import pytest
 from kubernetes.client import ApiClient
 
 from milvus_tuning.api import FIELD_MANAGER
-from tests.apply.objects import MILVUS, Object, Objects, a_milvus
+from milvus_tuning.clients.resource_config import CONFIG_ANNOTATION
+from tests.apply.objects import Object
 from tests.integration.bench import Bench, Operator
 from tests.integration.conftest import Api, a_namespace
-from tests.integration.release import DEPLOYMENT, Release
-from tests.observe.world import DEPLOYMENTS, PODS, REPLICA_SETS, SERVICES, World, serving
-from tests.standin.__main__ import install_crd
-from tests.standin.kube import Kube
-from tests.standin.operator import StandIn
+from tests.integration.installed import Installed
+from tests.observe.world import World, serving
 
+_numbers = itertools.count(1)
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("crd")]
-SLOT = "my-release-milvus-querynode-0"
-LIVE = {"type": "Available", "status": "True"}
-
-
-class Installed(Release):
-    """A Milvus resource that the stand-in of milvus-operator runs, with the recorded pods in its Deployments."""
-
-    def __init__(self, server: Api, namespace: str, world: World, api_client: ApiClient) -> None:
-        super().__init__(server=server, namespace=namespace, world=world)
-        kube = Kube(api_client)
-        install_crd(kube)
-        self.milvuses = Objects(api_client, namespace, MILVUS)
-        self._standin = StandIn(kube, namespace, image="pause", step_seconds=0)
-
-    def install(self) -> None:
-        self.create_account()
-        body = a_milvus(query_node={"replicas": 2})
-        body["spec"]["dependencies"] = {"etcd": {"endpoints": ["unused:2379"]}}
-        self.milvuses.create(body, manager="kubectl")
-        self.let_the_operator_work()
-        for item in self.world.kubernetes[SERVICES]["items"][:1]:
-            self.create(SERVICES, item)
-        self._adopt_pods()
-
-    def let_the_operator_work(self) -> None:
-        """Passes of milvus-operator, with all that it asks for made ready in between."""
-        for _ in range(4):
-            self._standin.run_pass()
-            for found in self.server.call("GET", self.path(DEPLOYMENTS))["items"]:
-                count = found["spec"]["replicas"]
-                names = ("replicas", "readyReplicas", "availableReplicas", "updatedReplicas")
-                status = {**dict.fromkeys(names, count), "observedGeneration": 0, "conditions": [LIVE]}
-                self.write_status(f"{self.path(DEPLOYMENTS)}/{found['metadata']['name']}", status)
-
-    def slot_count(self) -> int:
-        """The replicas of the live slot."""
-        return int(self.server.call("GET", f"{self.path(DEPLOYMENTS)}/{SLOT}")["spec"]["replicas"])
-
-    def _adopt_pods(self) -> None:
-        for recorded in self.world.kubernetes[DEPLOYMENTS]["items"]:
-            name = recorded["metadata"]["name"]
-            live = self.server.call("GET", f"{self.path(DEPLOYMENTS)}/{SLOT if name == DEPLOYMENT else name}")
-            self.uids[recorded["metadata"]["uid"]] = live["metadata"]["uid"]
-        for path in (REPLICA_SETS, PODS):
-            for recorded in self.world.kubernetes[path]["items"]:
-                item = deepcopy(recorded)
-                labels = item["metadata"]["labels"]
-                labels["app.kubernetes.io/component"] = labels.pop("component")
-                self.create(path, item)
 
 
 @pytest.fixture
@@ -76,7 +27,12 @@ def bench(server: Api, api_client: ApiClient) -> Iterator[Bench]:
     world = World(spec={"targetRef": {"kind": "Milvus", "name": "my-release"}})
     world.etcd = {key.replace("by-dev", "my-release"): value for key, value in world.etcd.items()}
     with serving(world):
-        release = Installed(server, a_namespace(server, "resource"), world, api_client)
+        release = Installed(
+            server=server,
+            namespace=a_namespace(server, f"resource-{next(_numbers)}"),
+            world=world,
+            api_client=api_client,
+        )
         release.install()
         yield Bench(api_client, release)
 
@@ -103,3 +59,43 @@ def test_the_leaf_is_written_by_forced_apply_and_kept(bench: Bench) -> None:
     assert (milvus["spec"]["components"]["queryNode"]["replicas"], release.slot_count()) == (3, 3)
     outside = [path for method, path in operator.client.writes if method == "PATCH" and "milvustuning" not in path]
     assert outside == [f"/apis/milvus.io/v1beta1/namespaces/{release.namespace}/milvuses/my-release"]
+
+
+def test_a_key_goes_into_the_milvus_object_and_comes_out_again_without_etcd(bench: Bench) -> None:
+    release = bench.release
+    assert isinstance(release, Installed)
+    release.world.milvus["GetVersion"] = {"status": {}, "version": "v2.5.27"}
+    release.world.etcd.clear()  # there is no session, so that its root path is not proven
+    before = release.milvuses.read("my-release")["spec"]
+    bench.declare(
+        {
+            "targetRef": {"kind": "Milvus", "name": "my-release"},
+            "mode": "Auto",
+            "configDelivery": "MilvusResource",
+            "loadBalancing": {"balanceIntervalSeconds": 60},
+        }
+    )
+
+    operator = Operator(bench)
+    operator.run_pass()
+    assert release.plan()["status"]["phase"] == "Running"  # until milvus-operator has followed
+    release.let_the_operator_work()
+    operator.run_pass()
+
+    assert release.plan()["status"]["outcome"] == "Completed"
+    milvus = release.milvuses.read("my-release")
+    coordinator = {**before["config"]["queryCoord"], "autoBalanceInterval": 60000}
+    assert milvus["spec"] == {**before, "config": {**before["config"], "queryCoord": coordinator}}
+    assert len(json.loads(milvus["metadata"]["annotations"][CONFIG_ANNOTATION])) == 1
+    (entry,) = release.tuning()["status"]["config"]
+    assert (entry["source"], entry["effective"]) == ("spec.config", "60000")
+    outside = [path for method, path in operator.client.writes if method == "PATCH" and "milvustuning" not in path]
+    assert outside == [f"/apis/milvus.io/v1beta1/namespaces/{release.namespace}/milvuses/my-release"]
+
+    operator.hand_back()
+
+    left = release.milvuses.read("my-release")
+    assert left["spec"] == before
+    assert CONFIG_ANNOTATION not in left["metadata"]["annotations"]
+    (event,) = [one for one in operator.events if one.reason == "HandedBack"]
+    assert "autoBalanceInterval" in event.message

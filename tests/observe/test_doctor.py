@@ -1,14 +1,18 @@
 """The doctor: every check of a healthy cluster is ok, and each trouble is one failure with what mends it."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from milvus_tuning.api import MilvusTuningSpec, Mode
 from milvus_tuning.doctor import Check, Result, run_checks
+from milvus_tuning.doctor.findings import cluster_checks
 from milvus_tuning.doctor.rights import RIGHTS
 from milvus_tuning.settings import Settings
+from milvus_tuning.snapshot import ResourceConfig
+from tests.builders import a_snapshot
 from tests.observe.world import NAMESPACE, World, serving
 
 REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
@@ -123,3 +127,35 @@ def test_plans_are_read_and_cleared_away_in_every_mode() -> None:
 def test_what_a_plan_needs_to_be_made_and_to_run_is_asked_for_in_the_modes_that_have_plans() -> None:
     assert not MAKING_CHANGES & _needed(Mode.OBSERVE)
     assert _needed(Mode.PROPOSE) == _needed(Mode.AUTO) == _needed(Mode.OBSERVE) | MAKING_CHANGES
+
+
+@pytest.mark.parametrize("mode", Mode)
+def test_keys_in_a_milvus_object_need_its_config_map_and_where_there_are_plans_the_object(mode: Mode) -> None:
+    target = {"targetRef": {"kind": "Milvus", "name": "my-release"}, "mode": mode}
+    without, with_it = (
+        {(verb, right.name) for right in RIGHTS if right.needed(spec) for verb in right.verbs}
+        for spec in map(MilvusTuningSpec.model_validate, (target, target | {"configDelivery": "MilvusResource"}))
+    )
+    writing = set() if mode is Mode.OBSERVE else {("patch", "milvuses.milvus.io")}
+    assert with_it - without == {("get", "configmaps")} | writing
+
+
+@pytest.mark.parametrize(
+    ("config", "result", "words"),
+    [
+        pytest.param(None, Result.FAILURE, "could not be read", id="no object"),
+        pytest.param(ResourceConfig(rendered={}, trouble="it would roll"), Result.FAILURE, "would roll", id="rolls"),
+        pytest.param(ResourceConfig(rendered={}), Result.OK, "may be written", id="all is well"),
+    ],
+)
+def test_whether_keys_can_go_to_the_milvus_object_is_checked_where_they_are_to(
+    config: ResourceConfig | None, result: Result, words: str
+) -> None:
+    snapshot = replace(a_snapshot(2), resource_config=config)
+    target = {"targetRef": {"kind": "Milvus", "name": "my-release"}}
+    with_it, without = (
+        [check for check in cluster_checks(snapshot, spec) if check.name == "spec.config"]
+        for spec in map(MilvusTuningSpec.model_validate, (target | {"configDelivery": "MilvusResource"}, target))
+    )
+    assert [(check.result, words in check.message) for check in with_it] == [(result, True)]
+    assert without == []

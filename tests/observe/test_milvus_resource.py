@@ -1,14 +1,16 @@
 """A target of kind Milvus: the two QueryNode slots, and everything by which milvus-operator's users say hands off."""
 
+import json
 from collections.abc import Callable
 from copy import deepcopy
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from milvus_tuning.clients.kube import KubeReader
 from milvus_tuning.observe.kube import observe_target
-from milvus_tuning.snapshot import FreezeReason, ProblemKind, WorkloadKind
+from milvus_tuning.snapshot import FreezeReason, OwnedKey, ProblemKind, WorkloadKind
 from tests.observe.world import DEPLOYMENTS, PODS, REPLICA_SETS, World, serving, snapshot_of
 
 MILVUS = "/apis/milvus.io/v1beta1/namespaces/milvus/milvuses/my-release"
@@ -189,3 +191,77 @@ def test_the_root_path_of_its_config_wins() -> None:
         reader = KubeReader(world.api_client(), timeout_seconds=2)
         found = observe_target(reader, "milvus", world.parsed_spec().target_ref).found
     assert (found.root_path, found.etcd_endpoints) == ("mine", ("my-release-etcd.milvus.svc:2379",))
+
+
+CONFIG_MAP_OF_IT = "/api/v1/namespaces/milvus/configmaps/my-release"
+RECORD = {
+    "policy-1": {
+        "querycoord.autobalanceinterval": {
+            "path": ["config", "queryCoord", "autoBalanceInterval"],
+            "kept": 1,
+            "previous": 3000,
+            "written": "60000",
+            "writtenAt": "2026-01-01T12:00:00+00:00",
+        }
+    }
+}
+
+
+def _configured(*, config_map_only: bool | None = True, record: str = json.dumps(RECORD)) -> Change:
+    def change(world: World, resource: Resource) -> None:
+        config = {
+            "queryCoord": {"autoBalanceInterval": 60000, "autoBalance": True},
+            "querycoord.auto_balance": False,
+            "minio": {"secretAccessKey": "hidden"},
+            "list": ["a", "b"],
+        }
+        resource["spec"]["config"] = config
+        resource["spec"]["components"]["updateConfigMapOnly"] = config_map_only
+        resource["metadata"]["annotations"]["milvustuning.io/config"] = record
+        world.kubernetes[CONFIG_MAP_OF_IT] = {
+            "metadata": {"name": "my-release"},
+            "data": {"user.yaml": "queryCoord: {autoBalanceInterval: 3000}\netcd: {rootPath: my-release}\n"},
+        }
+
+    return change
+
+
+def test_leaves_record_and_config_map_are_read() -> None:
+    config = snapshot_of(a_milvus_world(_configured())).resource_config
+    assert config is not None
+    found = {key: (one.value, one.spellings) for key, one in config.settings.items()}
+    assert found == {
+        "querycoordautobalanceinterval": ("60000", ("queryCoord.autoBalanceInterval",)),
+        "querycoordautobalance": ("true", ("queryCoord.autoBalance", "querycoord.auto_balance")),
+        "list": ("a,b", ("list",)),
+    }
+    written_at = datetime(2026, 1, 1, 12, tzinfo=UTC)
+    owned = OwnedKey(previous="3000", written="60000", written_at=written_at)
+    assert config.owned_keys == {"policy-1": {"querycoord.autobalanceinterval": owned}}
+    assert config.rendered == {"querycoordautobalanceinterval": "3000", "etcdrootpath": "my-release"}
+    assert config.trouble is None
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        pytest.param(_configured(config_map_only=False), "updateConfigMapOnly of the Milvus object is false", id="off"),
+        pytest.param(
+            _configured(config_map_only=None), "updateConfigMapOnly of the Milvus object is not set", id="not"
+        ),
+        pytest.param(
+            _configured(record="scribble"), "is no record of ours", id="a scribble in the place of the record"
+        ),
+    ],
+)
+def test_why_nothing_may_be_written_there_is_said(change: Change, words: str) -> None:
+    config = snapshot_of(a_milvus_world(change)).resource_config
+    assert config is not None
+    assert words in (config.trouble or "")
+
+
+def test_without_its_config_map_the_rest_is_read() -> None:
+    snapshot = snapshot_of(a_milvus_world())
+    assert snapshot.problems == ()
+    assert snapshot.resource_config is not None
+    assert snapshot.resource_config.rendered is None

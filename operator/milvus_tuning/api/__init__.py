@@ -93,8 +93,6 @@ from milvus_tuning.api.spec import (
     QueryNodes,
     ScaleIn,
     ScaleOut,
-    TargetKind,
-    TargetReference,
     Verification,
     WindowAction,
 )
@@ -127,6 +125,7 @@ from milvus_tuning.api.status import (
     Timestamp,
     Word,
 )
+from milvus_tuning.api.target import ConfigDelivery, TargetKind, TargetReference
 
 __all__ = [
     "FIELD_MANAGER",
@@ -155,6 +154,7 @@ __all__ = [
     "Compression",
     "Condition",
     "ConditionStatus",
+    "ConfigDelivery",
     "ConfigOverrides",
     "ConfigStatus",
     "Connections",

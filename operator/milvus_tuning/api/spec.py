@@ -13,13 +13,7 @@ from milvus_tuning.api.base import ApiModel, NodeCount, ObjectName, Percent, Rul
 from milvus_tuning.api.connections import Connections
 from milvus_tuning.api.placement import HotSegmentsMode, InMemoryReplicas, LoadBalancing
 from milvus_tuning.api.settings import Compression, ConfigOverrides, Consistency, Network, Profile, Storage
-
-
-class TargetKind(enum.StrEnum):
-    """What installed the Milvus cluster."""
-
-    MILVUS = "Milvus"
-    HELM_RELEASE = "HelmRelease"
+from milvus_tuning.api.target import RESOURCE_ROAD, ConfigDelivery, TargetKind, TargetReference
 
 
 class Mode(enum.StrEnum):
@@ -39,39 +33,6 @@ class MaxRisk(enum.StrEnum):
     LOW = "Low"
     MEDIUM = "Medium"
     HIGH = "High"
-
-
-class TargetReference(ApiModel):
-    """The Milvus cluster to tune, in the namespace of the MilvusTuning itself."""
-
-    cel_rules: ClassVar[tuple[Rule, ...]] = (
-        Rule(
-            "self.kind == 'HelmRelease' || !has(self.allowHelmOwnedFields)",
-            "allowHelmOwnedFields goes with kind HelmRelease only",
-        ),
-        Rule(
-            "self.kind == oldSelf.kind && self.name == oldSelf.name",
-            "targetRef is immutable: delete the MilvusTuning and create another one",
-        ),
-    )
-
-    kind: TargetKind = Field(
-        description="Milvus: a custom resource of milvus-operator. HelmRelease: an install of the Milvus Helm chart."
-    )
-    name: ObjectName = Field(description="Name of the Milvus object, or of the Helm release.")
-    allow_helm_owned_fields: bool | None = Field(
-        default=None,
-        strict=True,
-        description="Write the QueryNode Deployment's replica count although Helm renders it. A later helm upgrade "
-        "puts its own value back (Helm 3) or fails with a conflict (Helm 4). Setting queryNode.replicas to -1 in the "
-        "chart's values avoids both.",
-    )
-
-    @model_validator(mode="after")
-    def _only_for_helm(self) -> Self:
-        if self.allow_helm_owned_fields is not None and self.kind is not TargetKind.HELM_RELEASE:
-            raise ValueError("allowHelmOwnedFields goes with kind HelmRelease only")
-        return self
 
 
 class Objectives(ApiModel):
@@ -215,8 +176,10 @@ class Verification(ApiModel):
     window_seconds: Annotated[int, Field(ge=10, le=3600)] = Field(
         default=180, description="Length of the windows that are compared."
     )
-    settle_seconds: Annotated[int, Field(ge=0, le=3600)] = Field(
-        default=30, description="Time between the last step and the beginning of the second window."
+    settle_seconds: Annotated[int, Field(ge=0, le=3600)] | None = Field(
+        default=None,
+        description="Time between the last step and the beginning of the second window. Unset: 30, and 100 after a "
+        "write to spec.config of a Milvus object, which takes so long to reach running pods.",
     )
     latency_tolerance_percent: Annotated[int, Field(ge=1, le=1000)] = Field(
         default=20, description="The mean latency may be this much higher before the change is taken back."
@@ -331,6 +294,14 @@ class MilvusTuningSpec(ApiModel):
         description="Expert: real keys of Milvus that no other field covers, their values as text. Each is checked "
         "against the running version; what cannot act is refused with the reason.",
     )
+    config_delivery: ConfigDelivery | None = Field(
+        default=None,
+        description="Where configuration keys are written. Etcd (also where it is unset): Milvus's own etcd, which "
+        "goes before all else and is read within seconds. MilvusResource: the leaves of spec.config of the Milvus "
+        "object, for targetRef.kind Milvus only; running pods re-read them within two minutes, from Milvus 2.4.5 on. "
+        "What is held on the other road is handed back there first. placementOwner Operator and the levels of "
+        "collections need etcd either way.",
+    )
     approval: Approval | None = None
     verification: Verification | None = None
     maintenance_windows: list[MaintenanceWindow] | None = Field(
@@ -341,6 +312,10 @@ class MilvusTuningSpec(ApiModel):
     )
 
     cel_rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "!has(self.configDelivery) || self.configDelivery != 'MilvusResource' || self.targetRef.kind == 'Milvus'",
+            RESOURCE_ROAD,
+        ),
         Rule(
             "!has(self.queryNodes) || (has(self.connections) && has(self.connections.prometheus))",
             "queryNodes needs connections.prometheus: the number of QueryNodes is decided from its series",
@@ -368,6 +343,12 @@ class MilvusTuningSpec(ApiModel):
         """Whether something is declared that is decided from the vectors of collections: heat, compression Auto."""
         automatic = self.network is not None and self.network.compression is Compression.AUTO
         return self.needs_heat or automatic
+
+    @model_validator(mode="after")
+    def _road(self) -> Self:
+        if self.config_delivery is ConfigDelivery.MILVUS_RESOURCE and self.target_ref.kind is not TargetKind.MILVUS:
+            raise ValueError(RESOURCE_ROAD)
+        return self
 
     @model_validator(mode="after")
     def _names(self) -> Self:

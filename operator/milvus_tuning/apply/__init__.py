@@ -19,6 +19,7 @@ from milvus_tuning.apply.placement import move_placement, renew_placement_lease
 from milvus_tuning.apply.pods import mark_pod
 from milvus_tuning.apply.release import release_replicas
 from milvus_tuning.apply.replica_number import set_replica_number
+from milvus_tuning.apply.resource_config import held_leaves, read_leaf
 from milvus_tuning.apply.restart import restart_pod
 from milvus_tuning.apply.scale import scale_query_nodes
 from milvus_tuning.clients.handback import read_records
@@ -31,6 +32,7 @@ __all__ = [
     "perform",
     "read_hand_back",
     "release_hand_back",
+    "release_leaves",
     "release_replicas",
     "renew_placement_lease",
 ]
@@ -67,12 +69,17 @@ def read_hand_back(context: ApplyContext) -> Mapping[str, OwnedKey]:
         return {record.key: record.owned for record in read_records(etcd, root_path, context.policy_uid)}
 
 
+def release_leaves(context: ApplyContext) -> list[str]:
+    """Hand back every leaf of the Milvus object that this policy holds, whatever still declares it; in words."""
+    return [hand_back(read_leaf(context, key)) for key in held_leaves(context)]
+
+
 def release_hand_back(context: ApplyContext) -> str:
-    """Hand back every key and consistency level that this policy holds, whatever still declares it; in words."""
+    """Hand back every key in etcd and consistency level that this policy holds, whatever declares it; in words."""
     etcd, root_path = connected(context)
     with etcd_errors("handing back"):
         records = read_records(etcd, root_path, context.policy_uid)
-        outcomes = [hand_back(context, read_key(context, record.key)) for record in records]
+        outcomes = [hand_back(read_key(context, record.key)) for record in records]
         for lease_id in {record.lease_id for record in records if record.lease_id}:
             etcd.lease_revoke(lease_id)
     outcomes += release_levels(context)

@@ -1,6 +1,8 @@
-"""Milvus's configuration keys in etcd: set with a record of what was there before, handed back from it.
+"""Milvus's configuration keys: set with a record of what was there before, handed back from it.
 
-Key and record (clients/handback.py) change in one transaction, guarded by the revision each was read at. The rules:
+A key goes by one of two roads, which the step names: a key in etcd, whose record (clients/handback.py) changes in one
+transaction with it, guarded by the revision each was read at; or a leaf of the Milvus object (resource_config.py). The
+rules are those of both:
 
     another spelling of the key is stored       refused: which of the two acts would be a matter of chance
     the value is neither as decided nor ours    PreconditionChanged
@@ -12,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from milvus_tuning.apply.context import (
     ApplyContext,
@@ -20,18 +23,51 @@ from milvus_tuning.apply.context import (
     optional_text,
     text_of,
 )
+from milvus_tuning.apply.resource_config import read_leaf
 from milvus_tuning.catalogue import config_key, config_prefix, normalised, stored_spelling
 from milvus_tuning.clients.etcd import Delete, EtcdClient, EtcdEntry, Put, Unchanged
 from milvus_tuning.clients.handback import HandBack, parse_record, record_key
 from milvus_tuning.errors import ApplyError
-from milvus_tuning.plan import Step
+from milvus_tuning.plan import Step, on_resource
+from milvus_tuning.snapshot import OwnedKey
+
+
+class KeyInPlace(Protocol):
+    """A key as it stands on its road, with our record of it; each write fails where that changed meanwhile."""
+
+    @property
+    def path(self) -> str:
+        """Where it is, in words."""
+
+    @property
+    def value(self) -> str | None:
+        """The value that Milvus reads there, None where it is absent."""
+
+    @property
+    def record(self) -> OwnedKey | HandBack | None:
+        """What it was before us, None where it is not ours."""
+
+    @property
+    def ours(self) -> bool:
+        """Whether what is there now is what we wrote."""
+
+    def set(self, text: str | None) -> None:
+        """Write the value (None: remove it) and the record."""
+
+    def restore(self) -> None:
+        """Put back what was there before us, and remove the record."""
+
+    def forget(self) -> None:
+        """Remove the record alone."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StoredKey:
     """A configuration key and our record of it, as they stand in etcd."""
 
+    context: ApplyContext
     etcd: EtcdClient
+    key: str
     path: str
     record_path: str
     entry: EtcdEntry | None
@@ -57,6 +93,28 @@ class StoredKey:
         if not self.etcd.transaction(compare=guards, then=then):
             raise ApplyError(f"{self.path} changed in etcd while it was being written", retryable=True)
 
+    def set(self, text: str | None) -> None:
+        """Write the value (None: remove it) and the record."""
+        previous = self.record.previous if self.record is not None and self.ours else self.value
+        self.context.require_lease()
+        written_at = self.context.clock() if self.context.clock is not None else None
+        record = HandBack(key=self.key, previous=previous, written=text, written_at=written_at)
+        self.change([self._setting(text), Put(key=self.record_path, value=record.text())])
+
+    def restore(self) -> None:
+        """Put back what was there before us, and remove the record."""
+        self.context.require_lease()
+        previous = None if self.record is None else self.record.previous
+        self.change([self._setting(previous), Delete(key=self.record_path)])
+
+    def forget(self) -> None:
+        """Remove the record alone."""
+        self.context.require_lease()
+        self.change([Delete(key=self.record_path)])
+
+    def _setting(self, value: str | None) -> Put | Delete:
+        return Delete(key=self.path) if value is None else Put(key=self.path, value=value)
+
 
 def connected(context: ApplyContext) -> tuple[EtcdClient, str]:
     """etcd and the proven root path; ApplyError where either is missing."""
@@ -81,7 +139,9 @@ def read_key(context: ApplyContext, key: str) -> StoredKey:
     record_path = record_key(root_path, context.policy_uid, key)
     record_entry = etcd.get(record_path)
     return StoredKey(
+        context=context,
         etcd=etcd,
+        key=stored_spelling(key),
         path=path,
         record_path=record_path,
         entry=entries[0] if entries else None,
@@ -96,9 +156,9 @@ def set_config(step: Step, *, undo: bool, context: ApplyContext) -> str:
     target = optional_text(step.undo if undo else step.action, "value")
     expected = optional_text(step.action if undo else step.precondition, "value")
     with etcd_errors(f"setting {key}"):
-        stored = read_key(context, key)
+        stored: KeyInPlace = (read_leaf if on_resource(step) else read_key)(context, key)
         if stored.record is not None and stored.record.previous == target:
-            return hand_back(context, stored)
+            return hand_back(stored)
         if stored.value == target:
             return f"{stored.path} is {words(target)} already"
         if stored.value != expected:
@@ -106,35 +166,22 @@ def set_config(step: Step, *, undo: bool, context: ApplyContext) -> str:
                 f"{stored.path} is {words(stored.value)}, neither {words(expected)} nor {words(target)}: "
                 "somebody else set it"
             )
-        return _write(context, stored, key, target)
+        stored.set(target)
+        return f"{stored.path} set from {words(stored.value)} to {words(target)}"
 
 
-def hand_back(context: ApplyContext, stored: StoredKey) -> str:
+def hand_back(stored: KeyInPlace) -> str:
     """Restore what was there before us, if what is there now is still ours; otherwise leave it and say so."""
     if stored.record is None:
         return f"{stored.path} is not ours"
     previous = stored.record.previous
-    context.require_lease()
     if not stored.ours and stored.value != previous:
-        stored.change([Delete(key=stored.record_path)])
+        stored.forget()
         return f"{stored.path} is {words(stored.value)}, set by somebody else after us, and stays"
-    stored.change([_setting(stored, previous), Delete(key=stored.record_path)])
+    stored.restore()
     return f"{stored.path} handed back: {words(previous)}, as before us"
 
 
 def words(value: str | None) -> str:
     """A value in words."""
     return "unset" if value is None else repr(value)
-
-
-def _write(context: ApplyContext, stored: StoredKey, key: str, target: str | None) -> str:
-    previous = stored.record.previous if stored.record is not None and stored.ours else stored.value
-    context.require_lease()
-    written_at = context.clock() if context.clock is not None else None
-    record = HandBack(key=stored_spelling(key), previous=previous, written=target, written_at=written_at)
-    stored.change([_setting(stored, target), Put(key=stored.record_path, value=record.text())])
-    return f"{stored.path} set from {words(stored.value)} to {words(target)}"
-
-
-def _setting(stored: StoredKey, value: str | None) -> Put | Delete:
-    return Delete(key=stored.path) if value is None else Put(key=stored.path, value=value)

@@ -23,7 +23,7 @@ def move_placement(step: Step, *, undo: bool, context: ApplyContext) -> str:
     take = (step.kind is StepKind.TAKE_PLACEMENT) is not undo
     with etcd_errors("taking placement" if take else "returning placement"):
         stored = read_key(context, text_of(parameters, "key"))
-        return _take(context, stored, parameters) if take else _return(context, stored)
+        return _take(context, stored, parameters) if take else _return(stored)
 
 
 def renew_placement_lease(context: ApplyContext) -> None:
@@ -63,8 +63,8 @@ def _take(context: ApplyContext, stored: StoredKey, parameters: Parameters) -> s
     return f"{stored.path} set to {words(value)} under a lease of {lease_seconds} s"
 
 
-def _return(context: ApplyContext, stored: StoredKey) -> str:
-    outcome = hand_back(context, stored)
+def _return(stored: StoredKey) -> str:
+    outcome = hand_back(stored)
     if stored.record is not None and stored.record.lease_id:
         stored.etcd.lease_revoke(stored.record.lease_id)
     return outcome

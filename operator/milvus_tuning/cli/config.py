@@ -28,6 +28,7 @@ from milvus_tuning.cli.arguments import (
     add_output,
 )
 from milvus_tuning.cli.config_files import read_settings_file
+from milvus_tuning.cli.config_render import add_config_render
 from milvus_tuning.cli.config_revert import add_config_revert
 from milvus_tuning.cli.config_status import add_config_status
 from milvus_tuning.cli.layout import fit, hanging, plural
@@ -52,11 +53,12 @@ class Difference:
 
 
 def add_config_commands(commands: argparse._SubParsersAction[CommandParser]) -> None:
-    """Add `config lint`, `diff`, `status` and `revert`."""
+    """Add `config lint`, `diff`, `render`, `status` and `revert`."""
     parser = commands.add_parser("config", help="Milvus's configuration: files, offline; and what a policy declares")
     inner = parser.add_subparsers(required=True, metavar="COMMAND")
     add_config_status(inner)
     add_config_revert(inner)
+    add_config_render(inner)
     says = "say of each key whether it acts in a release; exit code 1 where anything is wrong"
     checker = inner.add_parser("lint", help=says, description=f"{says[0].upper()}{says[1:]}.")
     checker.add_argument("files", metavar="FILE", nargs="+", type=Path, help="milvus.yaml, Helm values or manifests")

@@ -69,7 +69,7 @@ MEANINGS: Mapping[Reason, Meaning] = {
         "remove it when the rules should count again",
     ),
     Reason.SETTING_CHANGED: Meaning(
-        "a declared setting is written to Milvus's etcd",
+        "a declared setting is written to Milvus's etcd, or to spec.config",
         "nothing",
     ),
     Reason.PLACEMENT_CHANGED: Meaning(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from milvus_tuning.cli.fields import Body, at, mapping, text
 from milvus_tuning.cli.layout import GAP, hanging
-from milvus_tuning.plan import StepKind, StepState
+from milvus_tuning.plan import MILVUS_RESOURCE, ROAD, StepKind, StepState
 
 PARTS = ("precondition", "verification", "undo")
 _LABELS = {"precondition": "before", "verification": "proof", "undo": "undo"}
@@ -247,16 +247,21 @@ def _key_is(part: str) -> Callable[[Body], str]:
 
 def _set_key(part: str) -> Callable[[Body], str]:
     def say(step: Body) -> str:
-        key = text(step, part, "key")
-        return f"remove {key} from Milvus's etcd" if at(step, part, "value") is None else f"set {_pair(step, part)}"
+        if at(step, part, "value") is None:
+            return f"remove {text(step, part, 'key')} from {_place(step)}"
+        return f"set {_pair(step, part)}"
 
     return say
 
 
 def _pair(step: Body, part: str) -> str:
     lease = text(step, part, "leaseSeconds")
-    pair = f"{text(step, part, 'key')} to {_value(step, part)} in Milvus's etcd"
+    pair = f"{text(step, part, 'key')} to {_value(step, part)} in {_place(step)}"
     return f"{pair}, under a lease of {lease} s" if lease else pair
+
+
+def _place(step: Body) -> str:
+    return "spec.config of the Milvus object" if text(step, "action", ROAD) == MILVUS_RESOURCE else "Milvus's etcd"
 
 
 _KEY_KINDS = (StepKind.SET_CONFIG, StepKind.TAKE_PLACEMENT, StepKind.RETURN_PLACEMENT)

@@ -24,6 +24,8 @@ from milvus_tuning.api import MilvusTuningSpec, Mode
 from milvus_tuning.decide.answers import changes_size
 from milvus_tuning.decide.choice import choose_one
 from milvus_tuning.decide.collection_consistency import level_in_words
+from milvus_tuning.decide.config.dropped import keeping
+from milvus_tuning.decide.config.road import RESOURCE, owned_on
 from milvus_tuning.decide.context import build_context
 from milvus_tuning.decide.failing import hold_while_failing
 from milvus_tuning.decide.gates import closed_gate, closed_size_gate
@@ -35,7 +37,7 @@ from milvus_tuning.decide.rollbacks import recent_rollbacks
 from milvus_tuning.decide.scaling import decide_size
 from milvus_tuning.decide.settings import declares_settings, setting_steps
 from milvus_tuning.decide.words import listed
-from milvus_tuning.plan import Decision, History, Reason, Rejection, Risk, Step, StepKind
+from milvus_tuning.plan import Decision, History, Reason, Rejection, Risk, Step, StepKind, on_resource
 from milvus_tuning.plan.moves import CollectionMoves, PlacementMoves, moves_in_words
 from milvus_tuning.snapshot import Snapshot
 
@@ -87,7 +89,8 @@ def _settings(
     *,
     ping_pong: Sequence[CollectionMoves],
 ) -> Decision | None:
-    taken = snapshot.owned_keys.get(policy_uid) or snapshot.owned_levels.get(policy_uid)
+    leaves = owned_on(RESOURCE, snapshot, policy_uid)
+    taken = snapshot.owned_keys.get(policy_uid) or snapshot.owned_levels.get(policy_uid) or leaves
     if (not declares_settings(spec) and not taken) or closed_gate(spec, snapshot) or _settings_failed(history, now):
         return None
     rollbacks = recent_rollbacks(history.operations, intent_digest(spec), now)
@@ -97,6 +100,8 @@ def _settings(
     why = ""
     if ping_pong and steps != setting_steps(spec, snapshot, now, policy_uid, rollbacks=rollbacks)[0]:
         why = f" (segments are moved to and fro: {moves_in_words(ping_pong)})"
+    kept = keeping(steps, leaves, snapshot)
+    why += f" ({kept})" if kept else ""
     placement = any(step.kind in _PLACEMENT for step in steps)
     return Decision(
         reason=Reason.PLACEMENT_CHANGED if placement else Reason.SETTING_CHANGED,
@@ -116,7 +121,8 @@ def _setting_in_words(step: Step) -> str:
     shown = ["absent" if value is None else str(value) for value in (before, after)]
     if step.kind is StepKind.SET_COLLECTION_PROPERTY:
         return level_in_words(step)
-    return f"{step.action.get('key')} {shown[0]} -> {shown[1]}"
+    place = "spec.config " if on_resource(step) else ""
+    return f"{place}{step.action.get('key')} {shown[0]} -> {shown[1]}"
 
 
 def _settings_failed(history: History, now: datetime) -> bool:

@@ -21,6 +21,7 @@ from datetime import datetime, timedelta
 
 from milvus_tuning.api import MilvusTuningSpec, Mode, Verification
 from milvus_tuning.decide.approval import automatic_obstacle, granted
+from milvus_tuning.decide.config.road import FILE_SETTLE_SECONDS
 from milvus_tuning.decide.failing import held_while_failing
 from milvus_tuning.decide.moving import is_move
 from milvus_tuning.decide.operation import Call, begin, call_failed, call_succeeded, cancel, next_move, roll_back
@@ -41,9 +42,11 @@ from milvus_tuning.plan import (
     StepState,
     Verdict,
     Vote,
+    on_resource,
 )
 from milvus_tuning.snapshot import Snapshot
 
+SETTLE_SECONDS = 30.0
 _GROWTH = frozenset({Reason.SCALE_OUT_CAPACITY, Reason.SCALE_OUT_COMPUTATION, Reason.BELOW_MINIMUM})
 _AGAINST = frozenset({Vote.REJECTED, Vote.CANCELLED})
 
@@ -223,8 +226,15 @@ def _run(plan: Plan, sight: Sight) -> Turn:
 
 def _to_verify(plan: Plan, sight: Sight) -> Plan:
     rules = sight.verification
-    until = sight.now + timedelta(seconds=rules.settle_seconds + rules.window_seconds)
+    until = sight.now + timedelta(seconds=_settle_seconds(plan, rules) + rules.window_seconds)
     return _with(plan, phase=Phase.VERIFYING, verify_until=until)
+
+
+def _settle_seconds(plan: Plan, rules: Verification) -> float:
+    """How long the last step may take until it acts."""
+    if rules.settle_seconds is not None:
+        return rules.settle_seconds
+    return FILE_SETTLE_SECONDS if any(on_resource(step) for step in plan.change.steps) else SETTLE_SECONDS
 
 
 def _broken_off(plan: Plan, now: datetime, against: str) -> Plan:

@@ -21,6 +21,8 @@ their undoings. One that fails may have moved a part, so it is taken back and no
 begun is left out with those after it, while those before it stay, where they are good without it. And while searches
 suffer (hold) the next one waits, for ten minutes at most: what was moved until then is measured and judged as ever.
 
+A leaf of the Milvus object is undone once milvus-operator's ConfigMap has followed: who restarts before reads it again.
+
 A restart of a component takes one call for each of its pods (restarting.py), so it stays Intended, or Undoing, until no
 pod is left to be replaced, and its deadline is that of the whole roll.
 """
@@ -32,6 +34,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from milvus_tuning.api import MilvusTuningSpec, Mode
+from milvus_tuning.decide.config.road import not_rendered
 from milvus_tuning.decide.course import Call, Move, is_fresh, passed_seconds, with_record
 from milvus_tuning.decide.moving import (
     ASK_AGAIN_SECONDS,
@@ -48,7 +51,7 @@ from milvus_tuning.decide.moving import (
 from milvus_tuning.decide.readback import KEY_STEPS, Sight, effect, integer, is_undone, look, obstacle, other_pod_left
 from milvus_tuning.decide.restarting import in_a_roll, is_restart, restarts_back, roll_back_on, roll_on, too_young
 from milvus_tuning.decide.words import seconds
-from milvus_tuning.plan import Change, Decision, Operation, Reason, StepKind, StepRecord, StepState
+from milvus_tuning.plan import Change, Decision, Operation, Reason, StepKind, StepRecord, StepState, on_resource
 from milvus_tuning.snapshot import Snapshot
 
 __all__ = ["Call", "Move", "begin", "call_failed", "call_succeeded", "cancel", "next_move", "roll_back"]
@@ -92,7 +95,8 @@ def call_succeeded(operation: Operation, call: Call, now: datetime, message: str
         return with_record(operation, call.step_index, message=message)
     if call.undo:
         told = _with_cause(operation, call, message)
-        state = StepState.UNDOING if is_move(record) else StepState.UNDONE  # the placement tells what was moved back
+        later = is_move(record) or on_resource(record.step)  # the placement, or the ConfigMap, tells when it is
+        state = StepState.UNDOING if later else StepState.UNDONE
         return with_record(operation, call.step_index, state=state, finished_at=now, message=told)
     # Milvus gets its time from the answer on: a failed try may have delayed it.
     since = now if is_move(record) or "settleSeconds" in record.step.verification else record.intended_at
@@ -344,11 +348,12 @@ def _take_one_back(operation: Operation, index: int, snapshot: Snapshot, now: da
         return Move(operation=undoing)
     known = not is_move(record) or may_take_back(operation, record, snapshot, now)
     undone = is_undone(record.step, snapshot) if known else None
-    if undone:
+    called = record.finished_at is not None and on_resource(record.step)
+    if undone or (called and not_rendered(record.step, snapshot, back=True) is None):
         return Move(operation=with_record(operation, index, state=StepState.UNDONE, finished_at=now))
     if passed_seconds(record.intended_at, now) > INTENT_DEADLINE_SECONDS:
         return Move(operation=_undo_failed(operation, index, now, record.message))
-    asked = record.finished_at is not None and passed_seconds(record.finished_at, now) < ASK_AGAIN_SECONDS
+    asked = called or (record.finished_at is not None and passed_seconds(record.finished_at, now) < ASK_AGAIN_SECONDS)
     if undone is None or asked:
         return Move(operation=operation)
     return Move(operation=operation, call=Call(step_index=index, undo=True))

@@ -20,6 +20,7 @@ from datetime import datetime, timedelta
 
 from milvus_tuning.api import MOST_DECLARED_CHARACTERS, Approval, MilvusTuningSpec, Mode
 from milvus_tuning.catalogue import normalised
+from milvus_tuning.decide.config.road import road_of, trouble_on
 from milvus_tuning.decide.gates import closed_gate
 from milvus_tuning.decide.load import cluster_load
 from milvus_tuning.decide.prediction import predict
@@ -294,9 +295,8 @@ def _is_done_by_its_write(step: Step) -> bool:
 
 
 def _setting_not_wanted(change: Change, spec: MilvusTuningSpec, snapshot: Snapshot, *, damping: bool) -> str | None:
-    """Judged from etcd and the version, whether or not it may be written now: the decision speaks of the size then."""
-    readable = snapshot.settings_readable and snapshot.etcd_root_path is not None
-    if not readable or closed_gate(spec, snapshot) is not None:
+    """Judged from the road and the version, whether or not it may be written now: the decision is of the size then."""
+    if trouble_on(road_of(spec), snapshot) is not None or closed_gate(spec, snapshot) is not None:
         return None
     allowed = spec.model_copy(update={"mode": Mode.AUTO, "paused": False})
     steps, statuses = setting_steps(allowed, snapshot, snapshot.taken_at, change.policy_uid, damping=damping)

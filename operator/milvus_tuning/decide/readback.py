@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from milvus_tuning.catalogue import normalised
+from milvus_tuning.decide.config.road import ETCD, RESOURCE, not_rendered, settings_on
 from milvus_tuning.decide.level_seen import level_effect, look_at_level
 from milvus_tuning.decide.placement_seen import (
     look_at_moves,
@@ -24,7 +25,7 @@ from milvus_tuning.decide.serving import UNTRUSTED, not_served
 from milvus_tuning.decide.sight import Effect, Sight, View, find_pod, integer
 from milvus_tuning.decide.steps import served_rows
 from milvus_tuning.decide.words import listed
-from milvus_tuning.plan import Parameters, Step, StepKind
+from milvus_tuning.plan import Step, StepKind, on_resource
 from milvus_tuning.snapshot import QueryNode, Snapshot
 
 __all__ = [
@@ -91,8 +92,9 @@ def effect(step: Step, snapshot: Snapshot) -> Effect:
         return level_effect(step, snapshot)
     view = look(step, snapshot)
     if step.kind in KEY_STEPS and view.sight is not Sight.UNKNOWN:
-        stored = _stored_value(step.action, snapshot)
-        return Effect(reached=stored == _text(step.verification.get("value")), message=view.message)
+        reached = _stored_value(step, snapshot) == _text(step.verification.get("value"))
+        left = not_rendered(step, snapshot) if reached and on_resource(step) else None
+        return Effect(reached=reached and left is None, message=left or view.message)
     return Effect(reached=view.sight is Sight.AFTER, message=view.message)
 
 
@@ -125,7 +127,7 @@ def is_undone(step: Step, snapshot: Snapshot) -> bool | None:
         case StepKind.RESTART_COMPONENT:
             return None if leads_back(step) else True
         case _:  # the write also settles the record kept beside the key
-            return False if snapshot.settings_readable else None
+            return None if _unreadable(step, snapshot) else False
 
 
 def _mark_is_off(step: Step, snapshot: Snapshot) -> bool | None:
@@ -167,10 +169,10 @@ def _look_at_mark(step: Step, snapshot: Snapshot) -> View:
 
 
 def _look_at_key(step: Step, snapshot: Snapshot) -> View:
-    key = step.action.get("key")
-    if not snapshot.settings_readable:
-        return View(sight=Sight.UNKNOWN, message="Milvus's etcd cannot be read")
-    value = _stored_value(step.action, snapshot)
+    key, unreadable = step.action.get("key"), _unreadable(step, snapshot)
+    if unreadable is not None:
+        return View(sight=Sight.UNKNOWN, message=unreadable)
+    value = _stored_value(step, snapshot)
     message = f"{key} is {'absent' if value is None else value}"
     if value == _text(step.action.get("value")):
         return View(sight=Sight.AFTER, message=message)
@@ -179,8 +181,16 @@ def _look_at_key(step: Step, snapshot: Snapshot) -> View:
     return View(sight=Sight.FOREIGN, message=f"{message}: somebody else changed it")
 
 
-def _stored_value(parameters: Parameters, snapshot: Snapshot) -> str | None:
-    setting = snapshot.settings.get(normalised(str(parameters.get("key"))))
+def _unreadable(step: Step, snapshot: Snapshot) -> str | None:
+    if on_resource(step):
+        return "the Milvus object cannot be read" if snapshot.resource_config is None else None
+    return None if snapshot.settings_readable else "Milvus's etcd cannot be read"
+
+
+def _stored_value(step: Step, snapshot: Snapshot) -> str | None:
+    setting = settings_on(RESOURCE if on_resource(step) else ETCD, snapshot).get(
+        normalised(str(step.action.get("key")))
+    )
     return None if setting is None else setting.value
 
 

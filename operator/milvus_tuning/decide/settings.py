@@ -6,6 +6,9 @@ at once, in one spelling, with a record of what was there before. Levels of coll
 (collection_consistency.py). What is read at start becomes one change of its own, the last one, written within a restart
 of its readers (config/restarts.py).
 
+`configDelivery` names the road (config/road.py): etcd, or the leaves of the Milvus object. What is held on the other
+one is handed back there first, so that nothing is held twice.
+
 What this policy wrote and no longer declares is handed back (config/dropped.py). `placementOwner: Operator` is the key
 autoBalance under a lease; it is taken only where nobody else has set that key. What was rolled back is not written
 again for a day, be it a value or its handing back (rollbacks.py): it would only be rolled back again.
@@ -19,7 +22,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from milvus_tuning.api import MOST_STEPS, LoadBalancing, MilvusTuningSpec, Mode
+from milvus_tuning.api import MOST_STEPS, ConfigDelivery, LoadBalancing, MilvusTuningSpec, Mode
 from milvus_tuning.catalogue import Intent, Lever, NoLever, find_lever, normalised, parse_version
 from milvus_tuning.decide.collection_consistency import collection_consistency
 from milvus_tuning.decide.config.declared import Declared, declared, unsupported
@@ -28,7 +31,16 @@ from milvus_tuning.decide.config.judge import judged, status_of
 from milvus_tuning.decide.config.keys import is_inferred
 from milvus_tuning.decide.config.overrides import overrides
 from milvus_tuning.decide.config.restarts import restart_change
-from milvus_tuning.decide.config.wishes import Outcome, View, etcd_trouble, wish_of, without_key
+from milvus_tuning.decide.config.road import (
+    ETCD,
+    REREAD_SINCE,
+    as_read,
+    other,
+    owned_on,
+    road_of,
+    trouble_on,
+)
+from milvus_tuning.decide.config.wishes import Outcome, View, wish_of, without_key
 from milvus_tuning.decide.damping import Damper, damping_levers, damping_text, damps, why_not
 from milvus_tuning.plan import Operation, SettingState, SettingStatus, Step
 from milvus_tuning.plan.moves import LastMove
@@ -53,27 +65,32 @@ def setting_steps(
     segments to and fro now, so that what `pingPong: Damp` declares is to be written. at_work: the steps of the plan
     that is being carried out, so that what it writes is shown as under way. moved: what Milvus's balancer did last.
     """
-    view = View(
+    hindrance = _hindrance(spec, snapshot, read_only=read_only)
+    base = View(
         snapshot=snapshot,
         version=parse_version(snapshot.milvus_version),
         now=now,
-        owned=snapshot.owned_keys.get(policy_uid, {}),
+        owned={},
         rollbacks=rollbacks,
-        hindrance=_hindrance(spec, snapshot, read_only=read_only),
+        hindrance=hindrance,
         under_way=_written_by(at_work),
         moved=moved,
     )
-    wanted = _wanted(spec, view, damping=damping)
-    handed_back, held = dropped({outcome.key for outcome in wanted}, view)
+    view, aside = (_on(road, base, policy_uid) for road in (road_of(spec), other(road_of(spec))))
+    wanted = _wanted(spec, view, placement=view if view.road is ETCD else aside, damping=damping)
+    aside_back, aside_held = dropped(_claimed(wanted, aside, view), aside)
+    back, here_held = dropped(_claimed(wanted, view, view), view)
+    handed_back, held = (*aside_back, *back), (*aside_held, *here_held)
     live = (*handed_back, *(one.step for one in wanted if one.step is not None and not one.components))
     at_restart, outcomes = restart_change(
-        (*held, *wanted), spec, snapshot, hindrance=view.hindrance, live_first=bool(live) and view.hindrance is None
+        (*held, *wanted), spec, snapshot, hindrance=hindrance, live_first=bool(live) and hindrance is None
     )
+    no_levels = hindrance or trouble_on(ETCD, snapshot)
     levels, level_statuses = collection_consistency(
-        spec, snapshot, view.version, policy_uid=policy_uid, hindrance=view.hindrance, rollbacks=rollbacks
+        spec, snapshot, view.version, policy_uid=policy_uid, hindrance=no_levels, rollbacks=rollbacks
     )
     statuses = [one.status for one in (*outcomes[len(held) :], *outcomes[: len(held)])]
-    steps = (_first(live) if view.hindrance is None else ()) or levels or at_restart
+    steps = (_first(live) if hindrance is None else ()) or levels or at_restart
     return steps, _named_once([*statuses, *level_statuses])
 
 
@@ -84,12 +101,27 @@ def declares_settings(spec: MilvusTuningSpec) -> bool:
     return concurrency or any(part is not None for part in parts)
 
 
-def _wanted(spec: MilvusTuningSpec, view: View, *, damping: bool) -> tuple[Outcome, ...]:
+def _wanted(spec: MilvusTuningSpec, view: View, *, placement: View, damping: bool) -> tuple[Outcome, ...]:
     """How everything that is declared stands."""
-    outcomes = [_outcome(one, view) for one in declared(spec, view.snapshot, view.version, view.now)]
+    snapshot = view.snapshot if view.road is ETCD else as_read(view.snapshot)
+    found = declared(spec, snapshot, view.version, view.now)
+    outcomes = [_outcome(one, placement if one.intent == Intent.PLACEMENT_OWNER else view) for one in found]
     outcomes += _damped(spec.load_balancing, outcomes, view, seen=damping)
     outcomes += overrides(spec.config_overrides or {}, view)
     return (*outcomes, *(Outcome(status=one) for one in unsupported(spec, view.snapshot, view.version)))
+
+
+def _claimed(wanted: Sequence[Outcome], view: View, chosen: View) -> frozenset[str | None]:
+    """The keys that are laid claim to on the road of a view; the owner of the placement is a matter of etcd."""
+    on_etcd = (one.status.intent == Intent.PLACEMENT_OWNER or chosen.road is ETCD for one in wanted)
+    return frozenset(one.key for one, etcd in zip(wanted, on_etcd, strict=True) if etcd is (view.road is ETCD))
+
+
+def _on(road: ConfigDelivery, base: View, policy_uid: str) -> View:
+    """The view of one road."""
+    owned, elsewhere = (owned_on(one, base.snapshot, policy_uid) for one in (road, other(road)))
+    view = replace(base, road=road, owned=owned, held_elsewhere=frozenset(elsewhere))
+    return replace(view, hindrance=base.hindrance or view.unreadable())
 
 
 def _first(live: Sequence[Step]) -> tuple[Step, ...]:
@@ -124,7 +156,7 @@ def _hindrance(spec: MilvusTuningSpec, snapshot: Snapshot, *, read_only: bool) -
         return "the operator is read-only"
     if parse_version(snapshot.milvus_version) is None:
         return f"the server version {snapshot.milvus_version or ''} is not known"
-    return etcd_trouble(snapshot)
+    return None
 
 
 def _outcome(one: Declared, view: View) -> Outcome:
@@ -160,6 +192,9 @@ def _damper(lever: Lever, balancing: LoadBalancing, claims: Mapping[str, str], v
     stored = view.stored(wish.key)
     damper = Damper(lever=lever, stored=stored, owned=view.owned.get(wish.key), claimed_by=claims.get(wish.key))
     found = None if view.unreadable() else why_not(damper, balancing, seen=seen)
+    if found is None and not view.reread:  # for a time only: that is no ground for a restart
+        message = f"a running process reads its files again from Milvus {REREAD_SINCE} on: use configDelivery: Etcd"
+        found = SettingState.NOT_APPLIED, message
     return judged(wish, view) if found is None else Outcome(status=status_of(wish, view, *found))
 
 

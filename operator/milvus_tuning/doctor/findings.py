@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from milvus_tuning.api import MilvusTuningSpec
+from milvus_tuning.api import ConfigDelivery, MilvusTuningSpec
+from milvus_tuning.decide.config.road import trouble_on
 from milvus_tuning.doctor.check import Check, failure, ok, warning
 from milvus_tuning.snapshot import Problem, ProblemKind, Snapshot, Workload, WorkloadKind
 
@@ -46,6 +47,7 @@ def cluster_checks(snapshot: Snapshot, spec: MilvusTuningSpec) -> tuple[Check, .
         *_milvus(snapshot),
         *_identity(snapshot),
         *_etcd(snapshot, spec),
+        *_road(snapshot, spec),
         *_prometheus(snapshot, spec),
     )
 
@@ -116,7 +118,8 @@ def _identity(snapshot: Snapshot) -> list[Check]:
 
 
 def _etcd(snapshot: Snapshot, spec: MilvusTuningSpec) -> list[Check]:
-    needed = spec.load_balancing is not None or spec.consistency is not None
+    on_etcd = spec.config_delivery is not ConfigDelivery.MILVUS_RESOURCE
+    needed = on_etcd and (spec.load_balancing is not None or spec.consistency is not None)
     problem = snapshot.problem(ProblemKind.ETCD_UNREACHABLE)
     if problem is not None:
         mend = _MENDS[problem.kind]
@@ -127,6 +130,17 @@ def _etcd(snapshot: Snapshot, spec: MilvusTuningSpec) -> list[Check]:
         return [failure("etcd", text, mend) if needed else warning("etcd", text, mend)]
     text = f"root path {snapshot.etcd_root_path} proved by Milvus's sessions, {len(snapshot.settings)} settings stored"
     return [ok("etcd", text)]
+
+
+def _road(snapshot: Snapshot, spec: MilvusTuningSpec) -> list[Check]:
+    """Whether keys can go to the Milvus object, where they are to."""
+    if spec.config_delivery is not ConfigDelivery.MILVUS_RESOURCE:
+        return []
+    trouble = trouble_on(ConfigDelivery.MILVUS_RESOURCE, snapshot)
+    if trouble is not None:
+        return [failure("spec.config", trouble, "mend that, or leave configDelivery out: keys go to etcd then")]
+    stored = snapshot.resource_config.settings if snapshot.resource_config else {}
+    return [ok("spec.config", f"keys may be written to the Milvus object, which has {len(stored)}")]
 
 
 def _prometheus(snapshot: Snapshot, spec: MilvusTuningSpec) -> list[Check]:

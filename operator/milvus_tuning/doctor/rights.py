@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from milvus_tuning.api import GROUP, PLAN_PLURAL, PLURAL, MilvusTuningSpec, Mode, TargetKind
+from milvus_tuning.api import GROUP, PLAN_PLURAL, PLURAL, ConfigDelivery, MilvusTuningSpec, Mode, TargetKind
 from milvus_tuning.clients.kube import KubeReader
 from milvus_tuning.doctor.check import Check, failure, ok, warning
 
@@ -18,6 +18,10 @@ def _always(_: MilvusTuningSpec) -> bool:
 
 def _helm(spec: MilvusTuningSpec) -> bool:
     return spec.target_ref.kind is TargetKind.HELM_RELEASE
+
+
+def _reading_config_maps(spec: MilvusTuningSpec) -> bool:
+    return _helm(spec) or spec.config_delivery is ConfigDelivery.MILVUS_RESOURCE
 
 
 def _milvus(spec: MilvusTuningSpec) -> bool:
@@ -38,6 +42,11 @@ def _acting_on_helm(spec: MilvusTuningSpec) -> bool:
 
 def _acting_on_milvus(spec: MilvusTuningSpec) -> bool:
     return _acting(spec) and _milvus(spec)
+
+
+def _writing_milvus(spec: MilvusTuningSpec) -> bool:
+    on_resource = spec.config_delivery is ConfigDelivery.MILVUS_RESOURCE
+    return _acting_on_milvus(spec) or (on_resource and _proposing(spec))
 
 
 def _with_secrets(spec: MilvusTuningSpec) -> bool:
@@ -88,7 +97,11 @@ RIGHTS = (
     Right(group="", resource="pods", verbs=READ, purpose="QueryNodes"),
     Right(group="", resource="services", verbs=("list",), purpose="the address of Milvus"),
     Right(
-        group="", resource="configmaps", verbs=("get",), purpose="the address of etcd and its root path", needed=_helm
+        group="",
+        resource="configmaps",
+        verbs=("get",),
+        purpose="the address of etcd and its root path, or what milvus-operator makes of spec.config",
+        needed=_reading_config_maps,
     ),
     Right(group="", resource="secrets", verbs=("get",), purpose="credentials", needed=_with_secrets),
     Right(
@@ -98,7 +111,13 @@ RIGHTS = (
     Right(group="milvus.io", resource="milvuses", verbs=("get",), purpose="the target", needed=_milvus),
     Right(group="milvus.io", resource="milvusupgrades", verbs=("list",), purpose="upgrades under way", needed=_milvus),
     Right(group="apps", resource="deployments/scale", verbs=("patch",), purpose="the size", needed=_acting_on_helm),
-    Right(group="milvus.io", resource="milvuses", verbs=("patch",), purpose="the size", needed=_acting_on_milvus),
+    Right(
+        group="milvus.io",
+        resource="milvuses",
+        verbs=("patch",),
+        purpose="the size, and configuration keys that go to spec.config",
+        needed=_writing_milvus,
+    ),
     Right(group="", resource="pods", verbs=("patch",), purpose="marking the pod that leaves", needed=_acting),
     Right(
         group="",

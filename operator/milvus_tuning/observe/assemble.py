@@ -55,6 +55,7 @@ def assemble(readings: Readings, taken_at: datetime) -> Snapshot:
         owned_keys=readings.etcd.owned_keys,
         owned_levels=readings.etcd.owned_levels,
         etcd_root_path=readings.etcd.root_path,
+        resource_config=target.resource_config,
         components=target.components,
         read_back=readings.read_back,
         install_config=target.install_config,

@@ -25,6 +25,7 @@ from milvus_tuning.clients.configuration import is_secret
 from milvus_tuning.clients.connect import DEFAULT_META_PATH, DEFAULT_ROOT_PATH, Found
 from milvus_tuning.clients.kube import Service
 from milvus_tuning.clients.milvus import DEFAULT_PORT
+from milvus_tuning.clients.resource_config import as_text as value_text
 
 MILVUS_PORT_NAME = "milvus"
 FILES = ("milvus.yaml", "default.yaml", "user.yaml")  # later ones win
@@ -68,19 +69,11 @@ def environment_config(environment: Mapping[str, str]) -> dict[str, str]:
 
 def as_text(config: Flat) -> dict[str, str]:
     """The values as Milvus reads them, without those of secrets: true becomes "true", a list has commas."""
-    return {key: _text(value) for key, value in config.items() if not is_secret(key)}
+    return {key: value_text(value) for key, value in config.items() if not is_secret(key)}
 
 
 def _by_key(environment: Mapping[str, str]) -> dict[str, str]:
     return {environment_key(name): text for name, text in environment.items()}
-
-
-def _text(value: object) -> str:
-    if isinstance(value, list):
-        return ",".join(_text(part) for part in value)
-    if isinstance(value, bool):
-        return str(value).lower()
-    return "" if value is None else str(value)
 
 
 def flattened(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

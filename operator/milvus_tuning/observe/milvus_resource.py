@@ -17,6 +17,7 @@ from milvus_tuning.observe import install_config
 from milvus_tuning.observe.components import addresses_of, component_pods, environment_of
 from milvus_tuning.observe.helm import QUERY_NODE, instance_labels
 from milvus_tuning.observe.pods import metrics_port, owned_pods, query_node
+from milvus_tuning.observe.resource_config import read_resource_config
 from milvus_tuning.observe.target import COORDINATORS, OPERATOR_COMPONENT_LABEL, Target, TargetUnusable
 from milvus_tuning.observe.workload import (
     component_of,
@@ -84,6 +85,7 @@ def observe_milvus(reader: KubeReader, namespace: str, name: str) -> Target:
         addresses=addresses_of(pods, OPERATOR_COMPONENT_LABEL),
         install_config=install_config.as_text(install_config.flattened(_at(resource, "spec", "config"))),
         environment_config=install_config.environment_config(environment_of(pods, OPERATOR_COMPONENT_LABEL)),
+        resource_config=read_resource_config(reader, namespace, resource),
         freezes=freezes,
     )
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from milvus_tuning.clients.connect import Found
-from milvus_tuning.snapshot import ComponentPod, Freeze, Problem, QueryNode, Workload
+from milvus_tuning.snapshot import ComponentPod, Freeze, Problem, QueryNode, ResourceConfig, Workload
 
 HELM_COMPONENT_LABEL = "component"  # plain, in the Milvus Helm chart
 OPERATOR_COMPONENT_LABEL = "app.kubernetes.io/component"  # in what milvus-operator makes
@@ -34,6 +34,7 @@ class Target:
     addresses: tuple[tuple[str, str], ...] = ()  # (pod of any component, its IP)
     install_config: Mapping[str, str] = field(default_factory=dict)
     environment_config: Mapping[str, str] = field(default_factory=dict)
+    resource_config: ResourceConfig | None = None
     freezes: tuple[Freeze, ...] = ()
     problems: tuple[Problem, ...] = ()
 

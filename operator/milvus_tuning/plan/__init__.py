@@ -39,12 +39,15 @@ from milvus_tuning.plan.reasons import (
     Reason,
 )
 from milvus_tuning.plan.steps import (
+    MILVUS_RESOURCE,
+    ROAD,
     Operation,
     Parameters,
     Step,
     StepKind,
     StepRecord,
     StepState,
+    on_resource,
     segment_ids,
 )
 from milvus_tuning.plan.verdicts import (
@@ -52,6 +55,8 @@ from milvus_tuning.plan.verdicts import (
 )
 
 __all__ = [
+    "MILVUS_RESOURCE",
+    "ROAD",
     "WISHES",
     "Ballot",
     "Change",
@@ -77,5 +82,6 @@ __all__ = [
     "StepState",
     "Verdict",
     "Vote",
+    "on_resource",
     "segment_ids",
 ]

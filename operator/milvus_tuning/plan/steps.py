@@ -26,6 +26,8 @@ class StepKind(enum.StrEnum):
 
 
 Parameters = Mapping[str, str | int | None]
+ROAD, MILVUS_RESOURCE = "road", "MilvusResource"
+"""In the action of a SetConfig that writes a leaf of the Milvus object's spec.config; without it a key in etcd."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,8 +38,8 @@ class Step:
                       node that leaves also pod, podUid, leastRows: sealed rows that must be served then}, undo {count}
     DrainQueryNode    precondition {pod, podUid, gracePeriodSeconds}, action {pod, deletionCost},
                       verification {pod, deletionCost}, undo {pod, deletionCost (null: remove)}
-    SetConfig         precondition {key, value (null: absent)}, action {key, value (null: delete)},
-                      verification {key, value}, undo {key, value}
+    SetConfig         precondition {key, value (null: absent)}, action {key, value (null: delete), road: MilvusResource
+                      for a leaf of spec.config, absent for a key in etcd}, verification {key, value}, undo {key, value}
     TakePlacement     like SetConfig for the key autoBalance, with action {key, value, leaseSeconds}
     ReturnPlacement   the reverse
     MoveSegments      precondition {database, collection, segments, pod, podUid: where they are}, action {database,
@@ -63,6 +65,11 @@ class Step:
     action: Parameters
     verification: Parameters
     undo: Parameters
+
+
+def on_resource(step: Step) -> bool:
+    """Whether the step writes a leaf of the Milvus object's spec.config, there and back; else a key in etcd."""
+    return step.action.get(ROAD) == MILVUS_RESOURCE
 
 
 def segment_ids(parameters: Parameters) -> tuple[int, ...]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 
+from milvus_tuning.api import ConfigDelivery
 from milvus_tuning.catalogue import (
     Intent,
     ServerVersion,
@@ -14,14 +15,15 @@ from milvus_tuning.catalogue import (
     parse_version,
 )
 from milvus_tuning.catalogue.reading import catalogue
-from milvus_tuning.decide.config.evidence import ELSEWHERE, IN_ETCD, components_of
+from milvus_tuning.decide.config.evidence import ELSEWHERE, components_of, readers
 from milvus_tuning.decide.config.judge import rolled_back
 from milvus_tuning.decide.config.keys import hand_back_steps
+from milvus_tuning.decide.config.road import ETCD, RESOURCE, is_reread
 from milvus_tuning.decide.config.wishes import Outcome, View
 from milvus_tuning.decide.rollbacks import rollback_of
 from milvus_tuning.decide.words import listed
-from milvus_tuning.plan import Operation, SettingState, SettingStatus, Step
-from milvus_tuning.snapshot import OwnedKey, Snapshot
+from milvus_tuning.plan import Operation, SettingState, SettingStatus, Step, on_resource
+from milvus_tuning.snapshot import ComponentPod, OwnedKey, Snapshot
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,12 +39,13 @@ def dropped(claimed: Container[str | None], view: View) -> tuple[tuple[Step, ...
     record = {key: owned for key, owned in view.owned.items() if key not in claimed}
     at_once: list[Step] = []
     held: list[Outcome] = []
-    for step in hand_back_steps(record, view.snapshot):
+    trouble = view.unreadable() if view.road is RESOURCE else None
+    for step in hand_back_steps(record, view.snapshot, view.road):
         key = str(step.action["key"])
         rollback = rollback_of(step, view.rollbacks)
-        reader = reader_at_start(key, view.version)
-        if rollback is not None:
-            held.append(_held(key, rollback, view))
+        reader = reader_at_start(key, view.version, view.road)
+        if trouble is not None or rollback is not None:
+            held.append(_held(key, rollback, view, trouble))
         elif reader is None or not _changes(record[key], step):
             at_once.append(step)
         else:
@@ -50,24 +53,54 @@ def dropped(claimed: Container[str | None], view: View) -> tuple[tuple[Step, ...
     return tuple(at_once), tuple(held)
 
 
-def reader_at_start(key: str, version: ServerVersion | None) -> Reader | None:
+def reader_at_start(key: str, version: ServerVersion | None, road: ConfigDelivery = ETCD) -> Reader | None:
     """Who reads this key at start only, in this version; None for a key that is read live, or by nobody."""
-    if version is None:
-        return None
+    found = None if version is None else _reader(key, version)
+    return None if found is None or (found[1] and is_reread(road, version)) else found[0]
+
+
+def _reader(key: str, version: ServerVersion) -> tuple[Reader, bool] | None:
+    """Who reads a key in this version, and whether live; None for one that nobody reads."""
     lever = lever_with_key(key, version)
     if lever is not None:
-        return None if lever.live else Reader(name=lever.key, component=lever.component)
+        return Reader(name=lever.key, component=lever.component), lever.live
     known = catalogue().find(key)
-    if known is None or not known.exists(version) or known.is_live(version) or known.effect(version) is not None:
+    if known is None or not known.exists(version) or known.effect(version) is not None:
         return None
-    return Reader(name=known.name, component=known.restarts(version))
+    return Reader(name=known.name, component=known.restarts(version)), known.is_live(version)
 
 
-def acting_at_restart(record: Mapping[str, OwnedKey], snapshot: Snapshot) -> str | None:
+def keeping(steps: Iterable[Step], record: Mapping[str, OwnedKey], snapshot: Snapshot) -> str | None:
+    """Which pods go on with a value that these steps take out of spec.config, in words; None: no pod does.
+
+    Milvus merges its files once, at start: who started while the value was there has it until the next start. Keys that
+    are read at start are not named, for they have their restart.
+    """
+    version = parse_version(snapshot.milvus_version)
+    parts: list[str] = []
+    for step in steps:
+        key = str(step.action.get("key"))
+        owned, found = record.get(key), None if version is None else _reader(key, version)
+        if not on_resource(step) or step.action.get("value") is not None or owned is None or found is None:
+            continue
+        if not found[1] or not is_reread(RESOURCE, version) or not _changes(owned, step):
+            continue
+        pods = [pod.pod for pod in readers(found[0].component, snapshot) if _started_with(owned, pod)]
+        if pods:
+            parts.append(f"{found[0].name} stays in force on {listed(pods)}, started with it, until their next start")
+    return "; ".join(parts) or None
+
+
+def _started_with(owned: OwnedKey, pod: ComponentPod) -> bool:
+    """Whether a pod may have started while the value was there; one whose times are not known may."""
+    return owned.written_at is None or pod.started_at is None or pod.started_at > owned.written_at
+
+
+def acting_at_restart(record: Mapping[str, OwnedKey], snapshot: Snapshot, road: ConfigDelivery = ETCD) -> str | None:
     """Of the recorded keys, where they are handed back without a restart: which act at the next one only, in words."""
-    version, steps = parse_version(snapshot.milvus_version), hand_back_steps(record, snapshot)
+    version, steps = parse_version(snapshot.milvus_version), hand_back_steps(record, snapshot, road)
     keys = (str(step.action["key"]) for step in steps if _changes(record[str(step.action["key"])], step))
-    found = [reader for reader in (reader_at_start(key, version) for key in keys) if reader is not None]
+    found = [reader for reader in (reader_at_start(key, version, road) for key in keys) if reader is not None]
     parts = [f"{one.name} acts at the next restart of {one.component}" for one in found]
     return "; ".join(parts) or None
 
@@ -100,8 +133,11 @@ def _at_restart(reader: Reader, step: Step, view: View) -> Outcome:
     )
 
 
-def _held(key: str, rollback: Operation, view: View) -> Outcome:
-    message = f"no longer declared; handing it back was {rolled_back(rollback)}; it is tried again a day later"
+def _held(key: str, rollback: Operation | None, view: View, trouble: str | None) -> Outcome:
+    why = trouble or ""
+    if rollback is not None:
+        why = f"handing it back was {rolled_back(rollback)}; it is tried again a day later"
+    message = f"no longer declared; {why}"
     return Outcome(status=_status(key, view, state=SettingState.NOT_APPLIED, message=message))
 
 
@@ -120,7 +156,7 @@ def _status(
         key=key,
         desired=desired,
         effective=stored.value if stored else None,
-        source=IN_ETCD if stored else ELSEWHERE,
+        source=view.place if stored else ELSEWHERE,
         state=state,
         message=message,
         component=component,

@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from milvus_tuning.catalogue import EVERY_COMPONENT, Intent, normalised
+from milvus_tuning.decide.config.road import ETCD, SETTLE_SECONDS
 from milvus_tuning.decide.config.wishes import View, Wish
 from milvus_tuning.snapshot import COORDINATORS, MIX_COORD, ComponentPod, EtcdSetting, Snapshot
 
 IN_ETCD, IN_ENVIRONMENT, IN_FILE, BY_DEFAULT, ELSEWHERE = "etcd", "environment", "file", "default", "file or default"
-SETTLE_SECONDS = 15.0  # Milvus asks etcd every few seconds; until then a process shows the former value
 CLOCKS = timedelta(minutes=1)  # what the clocks of machines may differ by; Kubernetes asks for much less
 STILL_MOVING = timedelta(minutes=15)
 """Within it a move of before may be seen: what a snapshot knows of a placement may be 10 minutes old (ping_pong.LATE),
@@ -106,7 +106,7 @@ def written_at(wish: Wish, stored: EtcdSetting, view: View) -> datetime | None:
 def is_settling(wish: Wish, stored: EtcdSetting, view: View) -> bool:
     """Whether it was written so lately that processes may not have read it yet."""
     since = written_at(wish, stored, view)
-    return since is not None and (view.now - since).total_seconds() < SETTLE_SECONDS
+    return since is not None and (view.now - since).total_seconds() < SETTLE_SECONDS[view.road]
 
 
 def moved_all_the_same(wish: Wish, stored: EtcdSetting, view: View) -> str | None:
@@ -127,6 +127,21 @@ def beside_etcd(name: str, snapshot: Snapshot) -> tuple[str | None, str]:
     if key in snapshot.install_config:
         return snapshot.install_config[key], IN_FILE
     return None, BY_DEFAULT if snapshot.install_config else ELSEWHERE
+
+
+def above(name: str, view: View) -> tuple[str, str] | None:
+    """The value that goes before the road, and where it is: etcd and the environment before a file; None: nothing."""
+    if view.road is ETCD:
+        return None
+    key, snapshot = normalised(name), view.snapshot
+    if key in snapshot.settings:
+        return snapshot.settings[key].value, IN_ETCD
+    return (snapshot.environment_config[key], IN_ENVIRONMENT) if key in snapshot.environment_config else None
+
+
+def beside(name: str, view: View) -> tuple[str | None, str]:
+    """The value that a key has from elsewhere than its road, and where."""
+    return above(name, view) or beside_etcd(name, view.snapshot)
 
 
 def _runs_as(word: str, running: Sequence[str]) -> tuple[str, ...]:

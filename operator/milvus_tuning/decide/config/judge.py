@@ -13,6 +13,12 @@ In force it is only where running processes were seen to have it:
     read at start, and not stored                                         PendingRestart: a step inside of a restart
 
 A key that is read at start is never in etcd before the change that restarts its readers: the next crash would apply it.
+
+On the road of the Milvus object (road.py) "stored" is a leaf of its spec.config, and three things are looked at first:
+
+    etcd or an environment variable has another value                     Shadowed: it goes before the file
+    still held in etcd by this policy                                     Applying: handed back there first
+    somebody put back a leaf that we had written                          NotApplied: said, not fought
 """
 
 from __future__ import annotations
@@ -20,7 +26,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from milvus_tuning.catalogue import Intent
+from milvus_tuning.catalogue import Intent, normalised
 from milvus_tuning.catalogue.reading import catalogue
 from milvus_tuning.decide.config.evidence import (
     BY_DEFAULT,
@@ -28,6 +34,8 @@ from milvus_tuning.decide.config.evidence import (
     IN_ETCD,
     IN_FILE,
     Shown,
+    above,
+    beside,
     beside_etcd,
     components_of,
     is_settling,
@@ -38,11 +46,14 @@ from milvus_tuning.decide.config.evidence import (
     written_at,
 )
 from milvus_tuning.decide.config.keys import set_config, take_placement
+from milvus_tuning.decide.config.road import ETCD, NAMES, REREAD_SINCE, other
 from milvus_tuning.decide.config.wishes import Outcome, View, Wish
 from milvus_tuning.decide.rollbacks import ended_at, restart_rollback, rollback_of
 from milvus_tuning.decide.words import listed
 from milvus_tuning.plan import Operation, SettingState, SettingStatus, Step
-from milvus_tuning.snapshot import EtcdSetting, Snapshot
+from milvus_tuning.snapshot import EtcdSetting
+
+KEPT_BY_MILVUS_OPERATOR = "enableactivestandby"
 
 
 def judged(wish: Wish, view: View) -> Outcome:
@@ -50,18 +61,24 @@ def judged(wish: Wish, view: View) -> Outcome:
     dead = _dead(wish, view)
     if dead is not None:
         return Outcome(status=status_of(wish, view, SettingState.DEAD, dead))
+    if view.road is not ETCD and normalised(wish.name).endswith(KEPT_BY_MILVUS_OPERATOR):
+        message = "milvus-operator itself sets and removes this leaf of spec.config: use configDelivery: Etcd"
+        return Outcome(status=status_of(wish, view, SettingState.REFUSED, message))
+    wish = _carried(wish, view)
     trouble = view.unreadable()
     if trouble is not None:
-        known = None if view.snapshot.settings_readable else _from_install(wish, view)
+        known = None if view.road is ETCD and view.snapshot.settings_readable else _from_install(wish, view)
         return known or _settled(wish, view, SettingState.NOT_APPLIED, trouble)
     if wish.intent == Intent.PLACEMENT_OWNER:
         return _in_several_spellings(wish, view) or _placement(wish, view.stored(wish.key), view)
-    return _in_several_spellings(wish, view) or _in_etcd(wish, view.stored(wish.key), view)
+    if wish.key in view.held_elsewhere:
+        return _after_hand_back(wish, view)
+    return _in_several_spellings(wish, view) or _shadowed(wish, view) or _in_place(wish, view.stored(wish.key), view)
 
 
 def status_of(wish: Wish, view: View, state: SettingState, message: str) -> SettingStatus:
     """How this wish stands, with the value that is in force as far as it is known, and where that is from."""
-    effective, source = _in_force(wish, view.stored(wish.key), view.snapshot)
+    effective, source = _in_force(wish, view.stored(wish.key), view)
     names = () if wish.live else components_of(wish.component, view.snapshot) or (wish.component,)
     return SettingStatus(
         intent=wish.intent,
@@ -88,13 +105,16 @@ def _in_several_spellings(wish: Wish, view: View) -> Outcome | None:
     return _settled(wish, view, SettingState.SHADOWED, message)
 
 
-def _in_etcd(wish: Wish, stored: EtcdSetting | None, view: View) -> Outcome:
-    """How a wish stands by what etcd holds, in one spelling or not at all."""
+def _in_place(wish: Wish, stored: EtcdSetting | None, view: View) -> Outcome:
+    """How a wish stands by what its road holds, in one spelling or not at all."""
+    reverted = _reverted(wish, stored, view)
+    if reverted is not None:
+        return reverted
     if stored is None:
         return _from_install(wish, view) or _missing(wish, None, view)
     if wish.same(stored.value):
         return _stands(wish, stored, view)
-    if any(not spelling.endswith(wish.key) for spelling in stored.spellings):
+    if view.road is ETCD and any(not spelling.endswith(wish.key) for spelling in stored.spellings):
         message = f"stored as {stored.spellings[0]}, which a second spelling would shadow: remove that key"
         return _settled(wish, view, SettingState.SHADOWED, message)
     return _missing(wish, stored, view)
@@ -105,13 +125,14 @@ def _settled(wish: Wish, view: View, state: SettingState, message: str) -> Outco
     return Outcome(status=status_of(wish, view, state, message), key=wish.key)
 
 
-def _in_force(wish: Wish, stored: EtcdSetting | None, snapshot: Snapshot) -> tuple[str | None, str]:
-    seen = shown(wish, snapshot)
+def _in_force(wish: Wish, stored: EtcdSetting | None, view: View) -> tuple[str | None, str]:
+    seen = shown(wish, view.snapshot)
     differs = seen.other(wish)
     said = differs[1] if differs is not None else next((value for _, value in seen.values if value is not None), None)
-    if stored is not None:
-        return (stored.value if said is None else said), IN_ETCD
-    value, source = beside_etcd(wish.name, snapshot)
+    acts = seen.proves(wish) and stored is not None and wish.same(stored.value)
+    if stored is not None and (acts or above(wish.name, view) is None):
+        return (stored.value if said is None else said), view.place
+    value, source = beside(wish.name, view)
     if value is not None or not seen.values:
         return (value if said is None else said), source
     return said, BY_DEFAULT if said is None else IN_FILE  # a file of the image, where the install does not set it
@@ -122,6 +143,55 @@ def _dead(wish: Wish, view: View) -> str | None:
     known = catalogue().find(wish.name)
     effect = known.effect(view.version) if known is not None and view.version is not None else None
     return None if effect is None else f"{wish.name} does nothing in {view.version}: {effect.reason}"
+
+
+# -- the road of the Milvus object -------------------------------------------------------------------------------------
+
+
+def _carried(wish: Wish, view: View) -> Wish:
+    """The wish as its road carries it: what no running process reads again waits for a restart."""
+    if not wish.live or view.reread or wish.intent == Intent.PLACEMENT_OWNER:
+        return wish
+    told = f"a running process reads its files again from Milvus {REREAD_SINCE} on; in etcd no restart is needed"
+    return replace(wish, live=False, note=f"{wish.note}; {told}" if wish.note else told)
+
+
+def _after_hand_back(wish: Wish, view: View) -> Outcome:
+    there = NAMES[other(view.road)]
+    state = SettingState.APPLYING if view.hindrance is None else SettingState.NOT_APPLIED
+    message = f"written to {view.place} once it is handed back in {there}, which has it from this policy"
+    return _settled(wish, view, state, f"{view.hindrance}; {message}" if view.hindrance else message)
+
+
+def _shadowed(wish: Wish, view: View) -> Outcome | None:
+    """How a wish stands that what goes before its road decides; None where nothing does, or the processes say so."""
+    found, stored = above(wish.name, view), view.stored(wish.key)
+    if found is None:
+        return None
+    value, source = found
+    if wish.same(value):
+        return None if stored is not None and wish.same(stored.value) else _from_install(wish, view)
+    if source != IN_ETCD and shown(wish, view.snapshot).proves(wish):
+        return None
+    mend = "" if source == IN_ETCD else ", or use configDelivery: Etcd"
+    message = f"{value} from {source} goes before {view.place}: remove it there{mend}"
+    return _settled(wish, view, SettingState.SHADOWED, message)
+
+
+def _reverted(wish: Wish, stored: EtcdSetting | None, view: View) -> Outcome | None:
+    """That somebody changed a leaf after we had written the same: a tool that does so would do it for ever."""
+    owned, present = view.owned.get(wish.key), stored.value if stored else None
+    if view.road is ETCD or owned is None or owned.written is None or present == owned.written:
+        return None
+    if not wish.same(owned.written) or (present is not None and wish.same(present)):
+        return None
+    since = f" at {owned.written_at:%Y-%m-%dT%H:%M:%SZ}" if owned.written_at else ""
+    message = (
+        f"{view.place} was set to {owned.written}{since}, and somebody else has made it "
+        f"{'absent' if present is None else present} since (a GitOps tool that names the key?): not written again. "
+        "Set it there, or take it out there; then take the field out here and declare it again, or change its value"
+    )
+    return _settled(wish, view, SettingState.NOT_APPLIED, message)
 
 
 # -- the value is there ----------------------------------------------------------------------------------------------
@@ -135,18 +205,20 @@ def _stands(wish: Wish, stored: EtcdSetting, view: View) -> Outcome:
         settled = _settled(wish, view, *not_yet)
         return _for_a_restart(settled, wish, stored, seen, view) if not wish.live else settled
     settling = is_settling(wish, stored, view)
-    other = seen.other(wish)
+    differs = seen.other(wish)
     if seen.proves(wish):
         return _settled(wish, view, SettingState.EFFECTIVE, f"{wish.evidence}; {_told_by(seen)}")
     if seen.values and settling:
         return _settled(wish, view, SettingState.APPLYING, f"written just now; {_pods(seen)} may not have read it yet")
-    if other is not None:
-        message = f"stored in etcd as declared, and {other[0]} has {other[1]}: something goes before etcd there"
+    if differs is not None:
+        shows = f"{differs[0]} has {differs[1]}: something goes before {view.place} there"
+        message = f"stored in {view.place} as declared, and {shows}"
         return _settled(wish, view, SettingState.SHADOWED, message)
     if seen.values:
-        message = f"stored in etcd as declared, and {listed(seen.without)}, which was asked, has no value for it"
+        shows = f"{listed(seen.without)}, which was asked, has no value for it"
+        message = f"stored in {view.place} as declared, and {shows}"
         return _settled(wish, view, SettingState.NO_EVIDENCE, message)
-    message = f"stored in etcd as declared; no running {wish.component} could be asked"
+    message = f"stored in {view.place} as declared; no running {wish.component} could be asked"
     return _settled(wish, view, SettingState.NO_EVIDENCE, message)
 
 
@@ -165,12 +237,13 @@ def _not_read_yet(wish: Wish, stored: EtcdSetting, seen: Shown, view: View) -> t
     left = [pod for pod in readers(wish.component, view.snapshot) if not seen.acts(pod.pod, wish)]
     since = written_at(wish, stored, view)
     if since is None:
-        return _since_unknown(wish, seen, [pod.pod for pod in left if pod.ready or pod.started_at is not None])
+        unsettled = [pod.pod for pod in left if pod.ready or pod.started_at is not None]
+        return _since_unknown(wish, seen, unsettled, view)
     older = started_before(left, since)
     if not older:
         return None
     return SettingState.PENDING_RESTART, (
-        f"stored in etcd since {since:%Y-%m-%dT%H:%M:%SZ}; {listed(older)} started before that, and "
+        f"stored in {view.place} since {since:%Y-%m-%dT%H:%M:%SZ}; {listed(older)} started before that, and "
         f"{'reads' if len(older) == 1 else 'read'} it at the next start"
     )
 
@@ -189,7 +262,7 @@ def _for_a_restart(settled: Outcome, wish: Wish, stored: EtcdSetting, seen: Show
     left = [pod for pod in readers(wish.component, view.snapshot) if not seen.acts(pod.pod, wish)]
     if not started_before(left, since - CLOCKS):
         return settled
-    write = set_config(wish.key, stored, wish.desired)
+    write = set_config(wish.key, stored, wish.desired, road=view.road)
     rollback = rollback_of(write, view.rollbacks) or restart_rollback(names, view.rollbacks)
     if rollback is not None:
         message = f"{settled.status.message}; that was {rolled_back(rollback)}; it is tried again a day later"
@@ -199,18 +272,18 @@ def _for_a_restart(settled: Outcome, wish: Wish, stored: EtcdSetting, seen: Show
     return replace(settled, status=status, components=names, stored=True, inferred=wish.inferred)
 
 
-def _since_unknown(wish: Wish, seen: Shown, left: Sequence[str]) -> tuple[SettingState, str] | None:
+def _since_unknown(wish: Wish, seen: Shown, left: Sequence[str], view: View) -> tuple[SettingState, str] | None:
     """Of a key that is read at start and was stored nobody knows when; left are the pods that do not act by it."""
-    other = seen.other(wish)
-    if other is not None and other[0] in seen.acting:
-        return SettingState.PENDING_RESTART, (
-            f"stored in etcd as declared, and {other[0]} still works by {other[1]}: {wish.component} reads it at start"
+    stored, differs = f"stored in {view.place} as declared", seen.other(wish)
+    if differs is not None and differs[0] in seen.acting:
+        pod, value = differs
+        return (
+            SettingState.PENDING_RESTART,
+            f"{stored}, and {pod} still works by {value}: {wish.component} reads it at start",
         )
     if seen.values and not left:
         return None
-    return SettingState.NO_EVIDENCE, (
-        f"stored in etcd as declared, since when is not known; {wish.component} reads it at start only"
-    )
+    return SettingState.NO_EVIDENCE, f"{stored}, since when is not known; {wish.component} reads it at start only"
 
 
 def _from_install(wish: Wish, view: View) -> Outcome | None:
@@ -218,7 +291,7 @@ def _from_install(wish: Wish, view: View) -> Outcome | None:
 
     A process that shows another value has not taken the install's: then it is written.
     """
-    value, source = beside_etcd(wish.name, view.snapshot)
+    value, source = beside(wish.name, view)
     seen = shown(wish, view.snapshot)
     if value is None or not wish.same(value) or (seen.values and not seen.proves(wish)):
         return None
@@ -245,7 +318,8 @@ def _pods(seen: Shown) -> str:
 def _missing(wish: Wish, stored: EtcdSetting | None, view: View) -> Outcome:
     if wish.objection is not None:
         return _settled(wish, view, SettingState.NOT_APPLIED, wish.objection)
-    return _applying(wish, stored, view, set_config(wish.key, stored, wish.desired, inferred=wish.inferred))
+    step = set_config(wish.key, stored, wish.desired, inferred=wish.inferred, road=view.road)
+    return _applying(wish, stored, view, step)
 
 
 def _applying(wish: Wish, stored: EtcdSetting | None, view: View, step: Step) -> Outcome:

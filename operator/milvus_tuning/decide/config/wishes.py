@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from milvus_tuning.api import ConfigDelivery
 from milvus_tuning.catalogue import Conversion, Lever, ServerVersion, normalised, stored_spelling
 from milvus_tuning.catalogue.registry import Evidence
+from milvus_tuning.decide.config.road import ETCD, NAMES, is_reread, settings_on, trouble_on
 from milvus_tuning.plan import Operation, SettingState, SettingStatus, Step
 from milvus_tuning.plan.moves import LastMove
 from milvus_tuning.snapshot import EtcdSetting, OwnedKey, Snapshot
-
-
-def etcd_trouble(snapshot: Snapshot) -> str | None:
-    """Why etcd says nothing, or nothing that counts."""
-    if not snapshot.settings_readable:
-        return "etcd could not be read"
-    return "the root path in etcd is not proven" if snapshot.etcd_root_path is None else None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,13 +31,27 @@ class View:
     moved: LastMove | None = None
     """The last segment that Milvus moved by itself, as far as the placement was watched."""
 
+    road: ConfigDelivery = ETCD
+    held_elsewhere: Container[str] = ()
+    """What the policy holds on the other road, and hands back there first."""
+
     def stored(self, key: str) -> EtcdSetting | None:
-        """The key as it stands in etcd."""
-        return self.snapshot.settings.get(normalised(key))
+        """The key as it stands on the road."""
+        return settings_on(self.road, self.snapshot).get(normalised(key))
 
     def unreadable(self) -> str | None:
-        """Why etcd says nothing, or nothing that counts."""
-        return etcd_trouble(self.snapshot)
+        """Why the road says nothing, or nothing that counts, or may not be written on."""
+        return trouble_on(self.road, self.snapshot)
+
+    @property
+    def place(self) -> str:
+        """Where keys stand, in words: "etcd", "spec.config"."""
+        return NAMES[self.road]
+
+    @property
+    def reread(self) -> bool:
+        """Whether running processes read again what is written."""
+        return is_reread(self.road, self.version)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,7 +73,7 @@ class Wish:
 
     @property
     def key(self) -> str:
-        """The key as it is written to etcd."""
+        """The key as it is written to etcd, and named in steps and records."""
         return stored_spelling(self.name)
 
     def same(self, text: str) -> bool:
