@@ -14,15 +14,25 @@ from milvus_tuning.catalogue.levers import (
     levers_of,
 )
 from milvus_tuning.catalogue.version import ServerVersion, parse_version
+from milvus_tuning.catalogue.zone_preference import (
+    SCHEDULING_FIELD,
+    ZONE_PREFERENCE,
+    chart_values,
+    preference_of,
+    zone_terms,
+)
 
 __all__ = [
     "EVERY_COMPONENT",
     "LEVEL_PROPERTY",
+    "SCHEDULING_FIELD",
+    "ZONE_PREFERENCE",
     "Conversion",
     "Intent",
     "Lever",
     "NoLever",
     "ServerVersion",
+    "chart_values",
     "components_of",
     "config_key",
     "config_prefix",
@@ -32,5 +42,7 @@ __all__ = [
     "levers_of",
     "normalised",
     "parse_version",
+    "preference_of",
     "stored_spelling",
+    "zone_terms",
 ]

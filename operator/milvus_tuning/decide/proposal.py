@@ -257,7 +257,7 @@ def _not_wanted(
     if StepKind.MOVE_SEGMENTS in kinds:
         wanted = decision.reason not in WANTS_NO_MOVES
         return None if wanted else f"no moves are called for any more: {decision.message}"
-    if kinds & KEY_STEPS:
+    if kinds & KEY_STEPS or StepKind.SET_SCHEDULING in kinds:
         return _setting_not_wanted(change, spec, snapshot, damping=damping)
     return _size_not_wanted(change, spec, snapshot, decision)
 
@@ -293,7 +293,8 @@ def _is_done_by_its_write(step: Step) -> bool:
 
 def _setting_not_wanted(change: Change, spec: MilvusTuningSpec, snapshot: Snapshot, *, damping: bool) -> str | None:
     """Judged from etcd and the version, whether or not it may be written now: the decision speaks of the size then."""
-    readable = snapshot.settings_readable and snapshot.etcd_root_path is not None
+    in_etcd = any(step.kind in KEY_STEPS for step in change.steps)
+    readable = not in_etcd or (snapshot.settings_readable and snapshot.etcd_root_path is not None)
     if not readable or closed_gate(spec, snapshot) is not None:
         return None
     allowed = spec.model_copy(update={"mode": Mode.AUTO, "paused": False})

@@ -4,7 +4,7 @@ Each declared intent and each override becomes a wish (config/declared.py, confi
 etcd, the install and the running processes (config/judge.py). What a running component reads again is written to etcd
 at once, in one spelling, with a record of what was there before. Levels of collections come after the live keys
 (collection_consistency.py). What is read at start becomes one change of its own, the last one, written within a restart
-of its readers (config/restarts.py).
+of its readers (config/restarts.py). The zone that QueryNodes prefer comes after all of that (config/locality.py).
 
 What this policy wrote and no longer declares is handed back (config/dropped.py). `placementOwner: Operator` is the key
 autoBalance under a lease; it is taken only where nobody else has set that key. What was rolled back is not written
@@ -26,6 +26,7 @@ from milvus_tuning.decide.config.declared import Declared, declared, unsupported
 from milvus_tuning.decide.config.dropped import dropped
 from milvus_tuning.decide.config.judge import judged, status_of
 from milvus_tuning.decide.config.keys import is_inferred
+from milvus_tuning.decide.config.locality import zone_preference
 from milvus_tuning.decide.config.overrides import overrides
 from milvus_tuning.decide.config.restarts import restart_change
 from milvus_tuning.decide.config.wishes import Outcome, View, etcd_trouble, wish_of, without_key
@@ -57,7 +58,7 @@ def setting_steps(
         now=now,
         owned=snapshot.owned_keys.get(policy_uid, {}),
         rollbacks=rollbacks,
-        hindrance=_hindrance(spec, snapshot, read_only=read_only),
+        hindrance=_hindrance(spec, snapshot, read_only=read_only) or etcd_trouble(snapshot),
         under_way=_written_by(at_work),
     )
     wanted = _wanted(spec, view, damping=damping)
@@ -69,16 +70,24 @@ def setting_steps(
     levels, level_statuses = collection_consistency(
         spec, snapshot, view.version, policy_uid=policy_uid, hindrance=view.hindrance, rollbacks=rollbacks
     )
+    scheduling, scheduling_statuses = zone_preference(
+        spec,
+        snapshot,
+        hindrance=_hindrance(spec, snapshot, read_only=read_only),
+        rollbacks=rollbacks,
+        at_work=at_work,
+    )
     statuses = [one.status for one in (*outcomes[len(held) :], *outcomes[: len(held)])]
-    steps = (_first(live) if view.hindrance is None else ()) or levels or at_restart
-    return steps, _named_once([*statuses, *level_statuses])
+    steps = (_first(live) if view.hindrance is None else ()) or levels or at_restart or scheduling
+    return steps, _named_once([*statuses, *level_statuses, *scheduling_statuses])
 
 
 def declares_settings(spec: MilvusTuningSpec) -> bool:
     """Whether the spec has a part that settings are declared in."""
     parts = (spec.load_balancing, spec.consistency, spec.network, spec.storage, spec.config_overrides)
-    concurrency = spec.query_nodes is not None and spec.query_nodes.read_concurrency_percent is not None
-    return concurrency or any(part is not None for part in parts)
+    nodes = spec.query_nodes
+    on_nodes = nodes is not None and (nodes.read_concurrency_percent, nodes.zone_preference) != (None, None)
+    return on_nodes or any(part is not None for part in parts)
 
 
 def _wanted(spec: MilvusTuningSpec, view: View, *, damping: bool) -> tuple[Outcome, ...]:
@@ -121,7 +130,7 @@ def _hindrance(spec: MilvusTuningSpec, snapshot: Snapshot, *, read_only: bool) -
         return "the operator is read-only"
     if parse_version(snapshot.milvus_version) is None:
         return f"the server version {snapshot.milvus_version or ''} is not known"
-    return etcd_trouble(snapshot)
+    return None
 
 
 def _outcome(one: Declared, view: View) -> Outcome:
