@@ -29,8 +29,9 @@ class Stored:
 class End:
     """The end of a change: two runs that went alike have equal ends.
 
-    effects counts what the outside saw: changes of the Deployment's spec (its generation), writes of the operator that
-    the API server carried out (its audit log), changes of each key (etcd's history), and what Milvus carried out.
+    effects counts what the outside saw: changes of the spec of the QueryNodes' owner (its generation), writes of the
+    operator that the API server carried out (its audit log), changes of each key (etcd's history), and what Milvus
+    carried out.
     """
 
     endings: tuple[Ending, ...]
@@ -48,7 +49,7 @@ def end_of(case: Case, phase: str) -> End:
     grown = deployment["metadata"]["generation"] - case.generation
     return End(
         endings=endings(case.api, case.namespace, phase),
-        replicas=deployment["spec"]["replicas"],
+        replicas=case.release.count,
         pod_costs=tuple(sorted(map(cost_of, case.query_nodes()), key=str)),
         gone_pod_costs=tuple(case.gone),
         keys={
@@ -57,7 +58,7 @@ def end_of(case: Case, phase: str) -> End:
         },
         placement=_placement(case),
         effects={
-            **({"Deployment spec": grown} if grown else {}),
+            **({f"{deployment['kind']} spec": grown} if grown else {}),
             **_carried_out(case),
             **_key_changes(case),
             **Counter(f"milvus {write.split()[0]}" for write in case.milvus.writes),

@@ -32,7 +32,8 @@ class Story:
     """A spec that calls for one change, or a change that is under way already (planned), its first step to be begun.
 
     prepare puts into etcd what an earlier change left; writes is how many outside writes the change takes; effects is
-    what changes, seen from outside: how often the Deployment's spec, how often each key.
+    what changes, seen from outside: how often the Deployment's spec, how often each key. A spec with a target of kind
+    Milvus has the stand-in of milvus-operator run it.
     """
 
     spec: Object
@@ -112,6 +113,7 @@ def _a_restart(snapshot: Snapshot) -> tuple[Step, ...]:
     return *back, key, *forward
 
 
+_MILVUS = {"kind": "Milvus", "name": "my-release"}
 _SCALED = {"Deployment spec": 1, "patch deployments/scale": 1}
 STORIES = {
     "scale out": Story(
@@ -181,6 +183,15 @@ STORIES = {
         writes=2,
         effects={**_key_and_record(TOLERANCE), "create pods/eviction": 1},
         planned=_a_restart,
+    ),
+    "prefer a zone": Story(
+        spec={
+            "targetRef": _MILVUS,
+            "queryNodes": {"minCount": 2, "maxCount": 2, "zonePreference": "WithProxies"},
+        },
+        steps=("SetScheduling",),
+        writes=1,
+        effects={"Milvus spec": 1, "patch milvuses": 1},
     ),
 }
 

@@ -42,8 +42,11 @@ _COUNTS = ("replicas", "readyReplicas", "availableReplicas", "updatedReplicas")
 class Installed(Release):
     """A Milvus object with two QueryNodes that serve, at first in slot 0 and in another zone than the proxy."""
 
-    def __init__(self, server: Api, namespace: str, world: World, api_client: ApiClient) -> None:
+    def __init__(
+        self, server: Api, namespace: str, world: World, api_client: ApiClient, *, root_path: str = "my-release"
+    ) -> None:
         super().__init__(server=server, namespace=namespace, world=world)
+        self._root_path = root_path
         kube = Kube(api_client)
         install_crd(kube)
         self.milvuses = Objects(api_client, namespace, MILVUS)
@@ -81,6 +84,16 @@ class Installed(Release):
             if not self.rolling:
                 return
         raise AssertionError(f"still rolling after {most} passes: {self.slots()}")
+
+    @property
+    def deployment_path(self) -> str:
+        """Of the Milvus object, which asks for the QueryNodes here."""
+        return f"/apis/milvus.io/v1beta1/namespaces/{self.namespace}/milvuses/my-release"
+
+    @property
+    def count(self) -> int:
+        """The QueryNodes that it asks for."""
+        return int(self.server.call("GET", self.deployment_path)["spec"]["components"]["queryNode"]["replicas"])
 
     @property
     def rolling(self) -> bool:
@@ -130,14 +143,14 @@ class Installed(Release):
         pod["status"] |= {"podIP": ip, "podIPs": [{"ip": ip}]}
         self.create(PODS, pod)
         self.node_ids[name] = node_id
-        self.world.etcd[f"my-release/meta/session/querynode-{node_id}"] = a_session(node_id, f"{ip}:21123")
+        self.world.etcd[f"{self._root_path}/meta/session/querynode-{node_id}"] = a_session(node_id, f"{ip}:21123")
         self._measure_like_the_first(name, node_id)
 
     def _leaves(self, pod: Object) -> None:
         name = pod["metadata"]["name"]
         self.server.call("DELETE", f"{self.path(PODS)}/{name}", gracePeriodSeconds="0")
         gone = self.node_ids.pop(name)
-        del self.world.etcd[f"my-release/meta/session/querynode-{gone}"]
+        del self.world.etcd[f"{self._root_path}/meta/session/querynode-{gone}"]
         heir = self._without_data() or max(self.node_ids.values())
         for call in ("GetReplicas", "GetQuerySegmentInfo"):
             answer = self.world.milvus[call]
