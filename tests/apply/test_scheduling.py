@@ -56,7 +56,7 @@ def test_one_field_is_written_under_a_manager_of_its_own(milvuses: Objects, cont
     assert owners(body, *FIELD) == {(SCHEDULING_MANAGER, "Apply")}
     assert scheduling_of(body) == Scheduling(preference="WithProxies", ours=True)
     [entry] = [one for one in body["metadata"]["managedFields"] if one["manager"] == SCHEDULING_MANAGER]
-    leaf = {"f:affinity": {"f:podAffinity": {f"f:{NAME}": {}}}}
+    leaf: Object = {"f:affinity": {"f:podAffinity": {f"f:{NAME}": {}}}}
     assert entry["fieldsV1"] == {"f:spec": {"f:components": {"f:queryNode": leaf}}}
 
 

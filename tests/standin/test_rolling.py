@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any
 
 import pytest
 from kubernetes.client import ApiClient, AppsV1Api, CoreV1Api, V1Deployment
@@ -145,9 +145,9 @@ def test_the_roll_is_over_with_the_last_pod_of_the_old_slot(bench: Rolling) -> N
         "app.kubernetes.io/component": "querynode",
         SLOT_LABEL: "0",
     }
-    pod = {"metadata": {"name": "drains", "labels": labels}, "spec": {"containers": [container]}}
+    pod: Any = {"metadata": {"name": "drains", "labels": labels}, "spec": {"containers": [container]}}
     core = CoreV1Api(bench.api_client)
-    account = {"metadata": {"name": "default"}, "automountServiceAccountToken": False}
+    account: Any = {"metadata": {"name": "default"}, "automountServiceAccountToken": False}
     core.create_namespaced_service_account(bench.namespace, account)
     core.create_namespaced_pod(bench.namespace, pod)
     bench.declare(podAnnotations={"team": "search"})
@@ -175,7 +175,7 @@ def test_our_preference_replaces_them_and_its_undoing_turns_that_round(bench: Ro
     perform(step, undo=False, context=bench.context())
     bench.run(1)
     assert bench.roll()[-1] == (0, 2)
-    template = cast("V1Deployment", bench.deployment(1)).spec
+    template = bench.deployment(1).spec
     assert template is not None
     assert template.template.spec is not None
     found = template.template.spec.affinity
