@@ -208,12 +208,13 @@ class Scheduling:
 
     preference is the policy's word for what stands in the field (WithProxies, WithQueryNodes); None where nothing does,
     or something else. ours tells that we wrote it. others is what somebody else has there that speaks against writing
-    it, in words.
+    it, in words. all_at_once tells that its owner would replace all QueryNodes at the same time for it.
     """
 
     preference: str | None = None
     ours: bool = False
     others: tuple[str, ...] = ()
+    all_at_once: bool = False
 
 
 class FreezeReason(enum.StrEnum):

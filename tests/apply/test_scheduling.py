@@ -136,6 +136,17 @@ def test_nothing_of_somebody_else_is_overwritten(
     assert milvuses.read("my-release") == before
 
 
+def test_query_nodes_are_not_replaced_all_at_once(milvuses: Objects, context: ApplyContext) -> None:
+    change(milvuses, {"imageUpdateMode": "force"})
+    with pytest.raises(PreconditionChanged, match="all QueryNodes would be replaced at once"):
+        perform(PREFER, undo=False, context=context)
+    change(milvuses, {"imageUpdateMode": "rollingUpgrade"})
+    perform(PREFER, undo=False, context=context)
+    change(milvuses, {"imageUpdateMode": "force"})
+    assert "WithProxies stays" in str(release_scheduling(context))
+    assert scheduling_of(milvuses.read("my-release")).preference == "WithProxies"
+
+
 def test_a_spread_that_is_a_wish_is_no_obstacle(milvuses: Objects, context: ApplyContext) -> None:
     spread = {"topologyKey": "topology.kubernetes.io/zone", "whenUnsatisfiable": "ScheduleAnyway", "maxSkew": 1}
     change(milvuses, {"topologySpreadConstraints": [spread]})

@@ -42,6 +42,11 @@ def release_scheduling(context: ApplyContext) -> str | None:
     if context.workload.kind is not WorkloadKind.MILVUS:
         return None
     found = scheduling_of(_read(context))
+    if found.ours and found.all_at_once:
+        return (
+            f"{workload_name(context)}: the zone preference {_word(found.preference)} stays, as spec.components."
+            f"imageUpdateMode is force: without it all QueryNodes would be replaced at once; remove {SCHEDULING_FIELD}"
+        )
     return _set(context, None, found.preference) if found.ours else None
 
 
@@ -53,6 +58,8 @@ def _set(context: ApplyContext, target: str | None, expected: str | None) -> str
         if found.preference == target and not _held_for_nothing(found, target):
             return f"{name} has the zone preference {_word(target)} already"
         _refuse_others(found, target, expected, name)
+        if found.all_at_once:
+            raise PreconditionChanged(f"{name}: imageUpdateMode is force: all QueryNodes would be replaced at once")
         if _written(context, target, milvus["metadata"]["resourceVersion"]):
             return f"{name}: zone preference {_word(expected)} -> {_word(target)}, the QueryNodes are replaced for it"
     raise ApplyError(f"{name} changed during each of {CONFLICT_RETRIES} tries to write to it", retryable=True)

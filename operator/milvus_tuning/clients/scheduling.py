@@ -30,6 +30,7 @@ def scheduling_of(milvus: Tree) -> Scheduling:
         preference=preference_of(terms, milvus["metadata"]["name"]),
         ours=bool(terms) and SCHEDULING_MANAGER in _owners(milvus, _PATH),
         others=tuple(_others(milvus)),
+        all_at_once=_at(milvus, "spec", "components").get("imageUpdateMode") == "force",
     )
 
 

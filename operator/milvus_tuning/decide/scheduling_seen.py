@@ -14,6 +14,7 @@ from milvus_tuning.decide.words import listed
 from milvus_tuning.plan import Step
 from milvus_tuning.snapshot import FreezeReason, Snapshot
 
+AT_ONCE = "spec.components.imageUpdateMode is force: milvus-operator would replace all QueryNodes at once"
 _ROLLING = frozenset({FreezeReason.ROLLOUT, FreezeReason.DRAINING})
 
 
@@ -27,6 +28,8 @@ def look_at_scheduling(step: Step, snapshot: Snapshot) -> View:
         return View(sight=Sight.FOREIGN, message="; ".join(found.others))
     if found.preference == target:
         return View(sight=Sight.AFTER, message=message)
+    if found.all_at_once:
+        return View(sight=Sight.FOREIGN, message=AT_ONCE)
     if found.preference == step.precondition.get("value"):
         return View(sight=Sight.BEFORE, message=message)
     return View(sight=Sight.FOREIGN, message=f"{message}: somebody else set it")

@@ -102,6 +102,9 @@ def a_cluster(
             id="an autoscaler",
         ),
         pytest.param(
+            a_cluster(Scheduling(all_at_once=True)), SettingState.NOT_APPLIED, "all QueryNodes at once", id="by force"
+        ),
+        pytest.param(
             a_cluster(grace=30), SettingState.PENDING_RESTART, "GracePeriodTooShort", id="a drain that would be cut"
         ),
         pytest.param(a_cluster(replicas=3), SettingState.PENDING_RESTART, "one QueryNode only", id="a replica of one"),
@@ -323,6 +326,7 @@ def test_it_is_done_when_all_were_placed_with_it_and_serve() -> None:
         pytest.param(a_cluster(freezes=(ROLLING,)), StepState.SKIPPED, False, id="somebody else rolls"),
         pytest.param(a_cluster(Scheduling(others=("x",))), StepState.SKIPPED, False, id="somebody else wrote"),
         pytest.param(a_cluster(None), StepState.PENDING, False, id="cannot be read"),
+        pytest.param(a_cluster(Scheduling(all_at_once=True)), StepState.SKIPPED, False, id="all at once"),
     ],
 )
 def test_how_it_begins(cluster: Snapshot, state: StepState, called: bool) -> None:

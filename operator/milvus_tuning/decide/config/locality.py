@@ -25,6 +25,7 @@ from milvus_tuning.decide.config.judge import rolled_back
 from milvus_tuning.decide.restart_seen import QUERY_NODE, pods_of
 from milvus_tuning.decide.restart_steps import longest_drain_seconds, roll_deadline_seconds
 from milvus_tuning.decide.rollbacks import rollback_of
+from milvus_tuning.decide.scheduling_seen import AT_ONCE
 from milvus_tuning.decide.words import listed
 from milvus_tuning.plan import Operation, SettingState, SettingStatus, Step, StepKind
 from milvus_tuning.snapshot import ComponentPod, Scheduling, Snapshot, WorkloadKind
@@ -120,7 +121,7 @@ def _wanted(case: _Case, found: Scheduling) -> _Outcome:
     if rollback is not None:
         message = f"{declared}{words}: {rolled_back(rollback)}; it is tried again a day later"
         return None, SettingState.NOT_APPLIED, message
-    held = case.hindrance or _autoscaler(case.snapshot)
+    held = case.hindrance or (AT_ONCE if found.all_at_once else _autoscaler(case.snapshot))
     if held is not None:
         return None, SettingState.NOT_APPLIED, f"{declared}{held}; would set {words}"
     message = f"{declared}a plan sets {words}, for which milvus-operator replaces all QueryNodes"
