@@ -55,6 +55,12 @@ class Case(Bench):
         name = self.release.plan()["metadata"]["name"]
         self.release.server.call("PATCH", f"{self.plans}/{name}", {"spec": {"approval": {"decision": "Approved"}}})
 
+    def delete(self) -> None:
+        """Ask for the deletion of the MilvusTuning, which its finalizer holds."""
+        path = f"{self.tunings}/rag"
+        self.release.server.call("PATCH", path, {"metadata": {"finalizers": ["milvustuning.io/finalizer"]}})
+        self.release.server.call("DELETE", path)
+
     def snapshot(self) -> Snapshot:
         """What the operator sees."""
         observer = Observer(self.api_client, Settings(request_timeout_seconds=5))
@@ -109,24 +115,14 @@ def test_declared_approved_rolled_effective_and_handed_back(case: Case) -> None:
     case.installed.let_the_operator_work(1)
     operator.run_pass()
     step = case.release.plan()["status"]["steps"][0]
-    assert (step["state"], case.installed.slots(), case.release.plan()["status"]["phase"]) == (
-        "Done",
-        (0, 2),
-        "Verifying",
-    )
+    phase = case.release.plan()["status"]["phase"]
+    assert (step["state"], case.installed.slots(), phase) == ("Done", (0, 2), "Verifying")
     setting = case.setting()
     assert (setting["state"], setting["key"], setting["desired"]) == ("Effective", FIELD, "WithProxies")
     assert setting["effective"] == "WithProxies on 2 of 2; 2 of 2 in a preferred zone"
     assert "all of them are in zone zone-a: no in-memory replica survives its loss" in setting["message"]
 
-    operator.run_pass()
-    deletable = case.release.tuning()
-    case.release.server.call(
-        "PUT",
-        f"{case.tunings}/rag",
-        deletable | {"metadata": deletable["metadata"] | {"finalizers": ["milvustuning.io/finalizer"]}},
-    )
-    case.release.server.call("DELETE", f"{case.tunings}/rag")
+    case.delete()
     operator.hand_back()
     assert case.scheduling() == Scheduling()
     managers = {entry["manager"] for entry in case.installed.milvuses.read("my-release")["metadata"]["managedFields"]}
