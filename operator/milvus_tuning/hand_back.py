@@ -1,4 +1,7 @@
-"""What a policy gives back when it goes: marks on pods, settings, and the ownership of the replica count."""
+"""What a policy gives back when it goes.
+
+Marks on pods, settings, the zone that QueryNodes prefer, and the ownership of the replica count.
+"""
 
 from __future__ import annotations
 
@@ -27,15 +30,22 @@ WAY_OUT = (
 
 
 def give_back(
-    stored: StoredTuning, plans: Sequence[StoredPlan], snapshot: Snapshot, context: apply.ApplyContext
+    stored: StoredTuning,
+    plans: Sequence[StoredPlan],
+    snapshot: Snapshot,
+    context: apply.ApplyContext,
+    *,
+    sole: bool,
 ) -> list[str]:
-    """Give everything back; what was done, in words.
+    """Give everything back; what was done, in words. sole: no older policy has the say on the same target.
 
     Raises ApplyError or ObserveError where it could not be done or is not known; all of it is safe to do again.
     """
     outcomes = _take_back_marks(plans, context)
     if _has_written_size(stored.status, plans):
         outcomes.append(apply.release_replicas(context))
+    if sole and _has_set_scheduling(stored, plans):
+        outcomes += filter(None, [apply.release_scheduling(context)])
     return outcomes + _hand_back_keys(stored, plans, snapshot, context)
 
 
@@ -94,9 +104,20 @@ def _take_back_marks(plans: Sequence[StoredPlan], context: apply.ApplyContext) -
 
 
 def _has_written_size(before: MilvusTuningStatus, plans: Sequence[StoredPlan]) -> bool:
-    finished = any(step.kind == StepKind.SCALE_QUERY_NODES for one in before.history or [] for step in one.steps)
+    return _has_made(StepKind.SCALE_QUERY_NODES, before, plans)
+
+
+def _has_set_scheduling(stored: StoredTuning, plans: Sequence[StoredPlan]) -> bool:
+    """Whether what stands in the field may be of this policy: it declares it still, or wrote it once."""
+    nodes = stored.body["spec"].get("queryNodes")
+    declared = isinstance(nodes, Mapping) and nodes.get("zonePreference") is not None
+    return declared or _has_made(StepKind.SET_SCHEDULING, stored.status, plans)
+
+
+def _has_made(kind: StepKind, before: MilvusTuningStatus, plans: Sequence[StoredPlan]) -> bool:
+    finished = any(step.kind == kind for one in before.history or [] for step in one.steps)
     begun = (one.plan for one in plans if one.unreadable is None and one.plan.begun)
-    return finished or any(step.kind is StepKind.SCALE_QUERY_NODES for plan in begun for step in plan.change.steps)
+    return finished or any(step.kind is kind for plan in begun for step in plan.change.steps)
 
 
 def _hand_back_keys(

@@ -354,7 +354,8 @@ class Reconciler:
             self._let_go(plans)
             return
         turn = PassTurn(stored=stored, spec=spec, snapshot=snapshot, emit=emit)
-        outcomes = give_back(stored, plans, snapshot, self._runner.apply_context(turn))
+        sole = self._store.older_rival(stored) is None
+        outcomes = give_back(stored, plans, snapshot, self._runner.apply_context(turn), sole=sole)
         if not whole and snapshot.etcd_root_path is None:
             raise_if_anything_was_done(stored, plans, "spec cannot be read, and what is left does not lead to etcd")
         self._let_go(plans)

@@ -202,6 +202,21 @@ class Workload:
     foreign_reverts: int = 0  # how often somebody else put back what we wrote, within the last hour
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Scheduling:
+    """Which zone the owner of the QueryNodes has them prefer.
+
+    preference is the policy's word for what stands in the field (WithProxies, WithQueryNodes); None where nothing does,
+    or something else. ours tells that we wrote it. others is what somebody else has there that speaks against writing
+    it, in words. all_at_once tells that its owner would replace all QueryNodes at the same time for it.
+    """
+
+    preference: str | None = None
+    ours: bool = False
+    others: tuple[str, ...] = ()
+    all_at_once: bool = False
+
+
 class FreezeReason(enum.StrEnum):
     """Why nothing may be started now, by what is going on in the cluster."""
 
@@ -326,6 +341,8 @@ class ComponentPod:
 
     component is the catalogue's word: QueryNode, Proxy, MixCoord, QueryCoord, RootCoord, DataCoord, IndexCoord,
     DataNode, IndexNode, StreamingNode. started_at is since when its container runs: its configuration is of then.
+    zone is where Kubernetes says so on the pod (from 1.35 on). zone_preference is the one that it was placed with, in
+    the policy's word. outgoing tells that milvus-operator moves the component away from this pod's slot.
     """
 
     component: str
@@ -336,6 +353,9 @@ class ComponentPod:
     created_at: datetime | None = None
     started_at: datetime | None = None
     grace_period_seconds: int = 30
+    zone: str | None = None
+    zone_preference: str | None = None
+    outgoing: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -363,6 +383,7 @@ class Snapshot:
 
     taken_at: datetime
     workload: Workload | None = None
+    scheduling: Scheduling | None = None  # None also where the owner has no such field that we write
     milvus_version: str | None = None
     query_nodes: tuple[QueryNode, ...] = ()
     collections: tuple[Collection, ...] = ()

@@ -8,6 +8,7 @@ from datetime import datetime
 from kubernetes.client import ApiClient
 
 from milvus_tuning.apply import ApplyContext
+from milvus_tuning.catalogue import SCHEDULING_FIELD
 from milvus_tuning.clients.etcd import EtcdClient
 from milvus_tuning.plan import Step, StepKind
 from milvus_tuning.snapshot import Workload, WorkloadKind
@@ -86,3 +87,15 @@ def a_placement(*, take: bool = True, lease_seconds: int = 300) -> Step:
             kind=StepKind.TAKE_PLACEMENT, precondition=absent, action=under_lease, verification=ours, undo=absent
         )
     return Step(kind=StepKind.RETURN_PLACEMENT, precondition=ours, action=absent, verification=absent, undo=under_lease)
+
+
+def a_scheduling(before: str | None, after: str | None) -> Step:
+    """Have QueryNodes prefer another zone; None is no preference."""
+    old, new = {"key": SCHEDULING_FIELD, "value": before}, {"key": SCHEDULING_FIELD, "value": after}
+    return Step(
+        kind=StepKind.SET_SCHEDULING,
+        precondition={**old, "count": 2},
+        action=new,
+        verification={**new, "deadlineSeconds": 600},
+        undo=old,
+    )

@@ -78,6 +78,13 @@ SET_LEVEL: Object = {
     "verification": _LEVEL | {"value": "Strong"},
     "undo": _LEVEL | {"value": "Bounded"},
 }
+PREFERENCE: Object = {
+    "kind": "SetScheduling",
+    "precondition": {"key": "spec.components", "value": None, "count": "3"},
+    "action": {"key": "spec.components", "value": "WithProxies"},
+    "verification": {"key": "spec.components", "value": "WithProxies", "deadlineSeconds": "900"},
+    "undo": {"key": "spec.components", "value": None},
+}
 RESTART: Object = {
     "kind": "RestartComponent",
     "precondition": {"component": "Proxy", "count": "2"},

@@ -10,6 +10,7 @@ from tests.cli.objects import (
     MOVE,
     MOVE_BACK,
     OF_TOMORROW,
+    PREFERENCE,
     REPLICAS,
     RESTART,
     RESTART_BACK,
@@ -40,6 +41,7 @@ RETURN_PLACEMENT = SET_KEY | {"kind": "ReturnPlacement"}
             id="a swap, for which the balancer is held off without saying",
         ),
         pytest.param([REPLICAS], "in-memory replicas of default.products 1 -> 2", id="a replica more"),
+        pytest.param([PREFERENCE], "zone preference none -> WithProxies", id="a zone"),
         pytest.param([SET_LEVEL], "consistency level of default.products Bounded -> Strong", id="a level"),
         pytest.param(
             [RESTART_BACK, SET_KEY, RESTART],
@@ -58,6 +60,16 @@ def test_a_sequence_comes_to(sequence: list[Object], short: str) -> None:
 @pytest.mark.parametrize(
     ("step", "lines"),
     [
+        pytest.param(
+            PREFERENCE,
+            [
+                "  1. set the zone that QueryNodes prefer to WithProxies: milvus-operator replaces them all",
+                "     before   the zone that QueryNodes prefer is none, and nobody else set an affinity",
+                "     proof    every QueryNode was placed with it and serves within 900 s",
+                "     undo     set the zone that QueryNodes prefer to none: milvus-operator replaces them all",
+            ],
+            id="a zone",
+        ),
         pytest.param(
             SET_LEVEL,
             [

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
+from milvus_tuning.catalogue import SCHEDULING_FIELD
 from milvus_tuning.plan import Step, StepKind
 from milvus_tuning.snapshot import Segment
 
@@ -114,4 +115,16 @@ def a_restart(component: str = "Proxy", *, back: bool = False, count: int = 2, d
         action={**of, "when": "Back" if back else "Forward"},
         verification={**of, "deadlineSeconds": deadline},
         undo=of,
+    )
+
+
+def a_preference(before: str | None = None, after: str | None = "WithProxies", *, deadline: int = 900) -> Step:
+    """Three QueryNodes prefer another zone; None is no preference."""
+    old, new = {"key": SCHEDULING_FIELD, "value": before}, {"key": SCHEDULING_FIELD, "value": after}
+    return Step(
+        kind=StepKind.SET_SCHEDULING,
+        precondition={**old, "count": 3},
+        action=new,
+        verification={**new, "deadlineSeconds": deadline},
+        undo=old,
     )

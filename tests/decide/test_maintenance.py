@@ -229,6 +229,7 @@ def a_step(kind: StepKind, before: int | None = None, after: int | None = None) 
         ),
         pytest.param([a_step(StepKind.SET_REPLICA_NUMBER)], {WindowAction.SET_REPLICA_NUMBER}, id="replicas"),
         pytest.param([a_step(StepKind.SET_COLLECTION_PROPERTY)], {WindowAction.SET_CONFIG}, id="a collection's level"),
+        pytest.param([a_step(StepKind.SET_SCHEDULING)], {WindowAction.RESTART}, id="a zone that is preferred"),
         pytest.param(
             [a_step(StepKind.RESTART_COMPONENT), a_step(StepKind.SET_CONFIG), a_step(StepKind.RESTART_COMPONENT)],
             {WindowAction.RESTART},

@@ -85,6 +85,12 @@ def test_the_pod_is_on_record_before_it_goes() -> None:
         ),
         pytest.param((a_pod("b"), a_pod("c", since=at(12))), "proxy-b", "1 to be replaced", id="ready: the next one"),
         pytest.param(
+            (a_pod("a", ready=False, outgoing=True), a_pod("b"), a_pod("c", since=at(12))),
+            None,
+            "waits: milvus-operator replaces proxy-a from its other slot",
+            id="milvus-operator empties a slot, and what is not ready there is its own",
+        ),
+        pytest.param(
             (a_pod("a"), a_pod("b", ready=False)), "proxy-b", "2 to be replaced", id="one that serves nobody is first"
         ),
         pytest.param(

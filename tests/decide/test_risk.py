@@ -19,6 +19,7 @@ from tests.decide.steps import (
     a_key,
     a_level,
     a_move,
+    a_preference,
     a_replica_change,
     a_restart,
     a_scale,
@@ -36,6 +37,7 @@ SETS_OF_STEPS = st.lists(
     ("steps", "risk", "words"),
     [
         pytest.param((), Risk.LOW, (), id="nothing"),
+        pytest.param((a_preference(),), Risk.HIGH, ("replaces all 3 QueryNodes",), id="a zone is preferred"),
         pytest.param((INTERVAL,), Risk.LOW, ("querycoord.autobalanceinterval is a live key",), id="a live key"),
         pytest.param((TAKE,), Risk.LOW, ("under a lease",), id="the placement is taken"),
         pytest.param((HAND_BACK,), Risk.LOW, ("handed back",), id="the placement is handed back"),

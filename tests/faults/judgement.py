@@ -31,9 +31,9 @@ class Stored:
 class End:
     """The end of a change: two runs that went alike have equal ends.
 
-    effects counts what the outside saw: changes of the spec of the Deployment and of the Milvus object (their
-    generations), writes of the operator that
-    the API server carried out (its audit log), changes of each key (etcd's history), and what Milvus carried out.
+    effects counts what the outside saw: changes of the spec of the QueryNodes' owner (its generation), writes of the
+    operator that the API server carried out (its audit log), changes of each key (etcd's history), and what Milvus
+    carried out.
     """
 
     endings: tuple[Ending, ...]
@@ -52,7 +52,7 @@ def end_of(case: Case, phase: str) -> End:
     grown = deployment["metadata"]["generation"] - case.generation
     return End(
         endings=endings(case.api, case.namespace, phase),
-        replicas=deployment["spec"]["replicas"],
+        replicas=case.release.count,
         pod_costs=tuple(sorted(map(cost_of, case.query_nodes()), key=str)),
         gone_pod_costs=tuple(case.gone),
         keys={
@@ -62,8 +62,7 @@ def end_of(case: Case, phase: str) -> End:
         resource=_resource(case),
         placement=_placement(case),
         effects={
-            **({"Deployment spec": grown} if grown else {}),
-            **_resource_changes(case),
+            **({f"{deployment['kind']} spec": grown} if grown else {}),
             **_carried_out(case),
             **_key_changes(case),
             **Counter(f"milvus {write.split()[0]}" for write in case.milvus.writes),
@@ -77,12 +76,6 @@ def _resource(case: Case) -> str:
         return ""
     record = milvus["metadata"]["annotations"].get(CONFIG_ANNOTATION, "")
     return _timeless(f"{json.dumps(milvus['spec']['config'])} {record}".replace(case.uid, "UID"))
-
-
-def _resource_changes(case: Case) -> dict[str, int]:
-    milvus = case.resource()
-    grown = 0 if milvus is None else milvus["metadata"]["generation"] - case.resource_generation
-    return {"Milvus spec": grown} if grown else {}
 
 
 def _placement(case: Case) -> dict[int, tuple[int, ...]]:

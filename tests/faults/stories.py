@@ -31,8 +31,9 @@ Planned = Callable[[Snapshot], tuple[Step, ...]]
 class Story:
     """A spec that calls for one change, or a change that is under way already (planned), its first step to be begun.
 
-    prepare puts into etcd what an earlier change left; writes is how many outside writes the change takes; effects is
-    what changes, seen from outside: how often the spec of the Deployment or the Milvus object, how often each key.
+    prepare puts into etcd what an earlier change left, and leaf (key and value) is what it left in the Milvus object;
+    writes is how many outside writes the change takes; effects is what changes, seen from outside: how often the spec
+    of the QueryNodes' owner, how often each key. The stand-in of milvus-operator runs a target of kind Milvus.
     """
 
     spec: Object
@@ -42,8 +43,7 @@ class Story:
     recording: str = "prometheus_idle.json"
     prepare: Prepare = field(default=lambda *_: None)
     planned: Planned | None = None
-    resource: bool = False  # the target is a Milvus object
-    leaf: tuple[str, str] | None = None  # key and value that an earlier change left in it
+    leaf: tuple[str, str] | None = None
     milvus_version: str | None = None  # another one than the recorded
 
 
@@ -115,7 +115,8 @@ def _a_restart(snapshot: Snapshot) -> tuple[Step, ...]:
 
 
 INTERVAL, RESOURCE_VERSION = "queryCoord.autoBalanceInterval", "v2.5.27"  # reads a mounted file again
-_ON_RESOURCE = {"targetRef": {"kind": "Milvus", "name": "my-release"}, "configDelivery": "MilvusResource"}
+_MILVUS = {"kind": "Milvus", "name": "my-release"}
+_ON_RESOURCE = {"targetRef": _MILVUS, "configDelivery": "MilvusResource"}
 _WRITTEN = {"Milvus spec": 1, "patch milvuses": 1}
 _SCALED = {"Deployment spec": 1, "patch deployments/scale": 1}
 STORIES = {
@@ -149,7 +150,6 @@ STORIES = {
         steps=("SetConfig",),
         writes=1,
         effects=_WRITTEN,
-        resource=True,
         milvus_version=RESOURCE_VERSION,
     ),
     "hand a leaf of the Milvus object back": Story(
@@ -157,7 +157,6 @@ STORIES = {
         steps=("SetConfig",),
         writes=1,
         effects=_WRITTEN,
-        resource=True,
         leaf=(INTERVAL, "60000"),
         milvus_version=RESOURCE_VERSION,
     ),
@@ -203,6 +202,15 @@ STORIES = {
         writes=2,
         effects={**_key_and_record(TOLERANCE), "create pods/eviction": 1},
         planned=_a_restart,
+    ),
+    "prefer a zone": Story(
+        spec={
+            "targetRef": _MILVUS,
+            "queryNodes": {"minCount": 2, "maxCount": 2, "zonePreference": "WithProxies"},
+        },
+        steps=("SetScheduling",),
+        writes=1,
+        effects=_WRITTEN,
     ),
 }
 

@@ -56,7 +56,7 @@ def test_the_leaf_is_written_by_forced_apply_and_kept(bench: Bench) -> None:
     entries = [entry for entry in milvus["metadata"]["managedFields"] if entry["manager"] == FIELD_MANAGER]
     leaf: Object = {"f:spec": {"f:components": {"f:queryNode": {"f:replicas": {}}}}}
     assert [(entry["operation"], entry["fieldsV1"]) for entry in entries] == [("Apply", leaf)]
-    assert (milvus["spec"]["components"]["queryNode"]["replicas"], release.slot_count()) == (3, 3)
+    assert (milvus["spec"]["components"]["queryNode"]["replicas"], release.slots()) == (3, (3, 0))
     outside = [path for method, path in operator.client.writes if method == "PATCH" and "milvustuning" not in path]
     assert outside == [f"/apis/milvus.io/v1beta1/namespaces/{release.namespace}/milvuses/my-release"]
 

@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
+from milvus_tuning.catalogue import zone_terms
 from milvus_tuning.clients.kube import KubeReader
+from milvus_tuning.clients.scheduling import SCHEDULING_MANAGER
 from milvus_tuning.observe.kube import observe_target
-from milvus_tuning.snapshot import FreezeReason, OwnedKey, ProblemKind, WorkloadKind
+from milvus_tuning.snapshot import FreezeReason, OwnedKey, ProblemKind, Scheduling, WorkloadKind
 from tests.observe.world import DEPLOYMENTS, PODS, REPLICA_SETS, World, serving, snapshot_of
 
 MILVUS = "/apis/milvus.io/v1beta1/namespaces/milvus/milvuses/my-release"
@@ -265,3 +267,65 @@ def test_without_its_config_map_the_rest_is_read() -> None:
     assert snapshot.problems == ()
     assert snapshot.resource_config is not None
     assert snapshot.resource_config.rendered is None
+
+
+PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
+AFFINITY = {"podAffinity": {PREFERRED: zone_terms("WithProxies", "my-release")}}
+OURS = {
+    "manager": SCHEDULING_MANAGER,
+    "fieldsV1": {
+        "f:spec": {"f:components": {"f:queryNode": {"f:affinity": {"f:podAffinity": {f"f:{PREFERRED}": {}}}}}}
+    },
+}
+
+
+def _prefers(_: World, resource: Resource) -> None:
+    resource["spec"]["components"]["queryNode"]["affinity"] = AFFINITY
+
+
+def _prefers_by_us(world: World, resource: Resource) -> None:
+    _prefers(world, resource)
+    resource["metadata"]["managedFields"].append(OURS)
+
+
+def _other_terms(_: World, resource: Resource) -> None:
+    resource["spec"]["components"]["queryNode"]["affinity"] = {"podAffinity": {PREFERRED: [{"weight": 1}]}}
+
+
+@pytest.mark.parametrize(
+    ("change", "scheduling"),
+    [
+        pytest.param(lambda world, resource: None, Scheduling(), id="none"),
+        pytest.param(_prefers, Scheduling(preference="WithProxies"), id="of the user"),
+        pytest.param(_prefers_by_us, Scheduling(preference="WithProxies", ours=True), id="ours"),
+        pytest.param(
+            _other_terms,
+            Scheduling(others=("spec.components.queryNode.affinity is not overwritten",)),
+            id="other terms",
+        ),
+    ],
+)
+def test_which_zone_the_resource_has_query_nodes_prefer(change: Change, scheduling: Scheduling) -> None:
+    assert snapshot_of(a_milvus_world(change)).scheduling == scheduling
+
+
+def _placed(world: World, resource: Resource) -> None:
+    _rolling_label(world, resource)
+    resource["metadata"]["annotations"]["milvus.io/querynode-current-group-id"] = "1"
+    for index, slot in enumerate(("0", "1")):
+        world.pod(index)["metadata"]["labels"] |= {
+            "milvus.io/querynode-group-id": slot,
+            "topology.kubernetes.io/zone": f"zone-{slot}",
+        }
+    world.pod(1)["spec"]["affinity"] = AFFINITY
+
+
+def test_where_its_pods_were_placed_and_which_slot_they_leave() -> None:
+    components = snapshot_of(a_milvus_world(_placed)).components
+
+    nodes = [pod for pod in components if pod.component == "QueryNode"]
+    assert [(pod.zone, pod.zone_preference, pod.outgoing) for pod in nodes] == [
+        ("zone-0", None, True),
+        ("zone-1", "WithProxies", False),
+    ]
+    assert {(pod.zone, pod.outgoing) for pod in components if pod.component == "Proxy"} == {(None, False)}

@@ -1,1 +1,1 @@
-"""A small stand-in of milvus-operator for tests: same objects, same ways of writing them, one QueryNode slot."""
+"""A small stand-in of milvus-operator for tests: same objects, same ways of writing them, two QueryNode slots."""

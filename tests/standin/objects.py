@@ -8,13 +8,14 @@ from datetime import datetime
 import yaml
 
 from tests.standin.kube import Object
+from tests.standin.rolling import GENERATION_ANNOTATION, SLOT_ANNOTATION, SLOT_LABEL, active_slot, is_rolling
 
 FINALIZER = "milvus.milvus.io/finalizer"
-SLOT_ANNOTATION = "milvus.io/querynode-current-group-id"
 PAUSE_ANNOTATION = "milvus.io/pause-reconcile"
 COMPONENTS = {"proxy": "proxy", "mixCoord": "mixcoord", "dataNode": "datanode", "indexNode": "indexnode"}
 STANDALONE = {"standalone": "standalone"}
 COORDINATORS = ("rootCoord", "dataCoord", "indexCoord", "queryCoord")
+DUMMY_IMAGE = "dummy"  # of the slot that has not been used yet
 GRACE_PERIOD_SECONDS = 2592000  # milvus-operator gives all pods thirty days
 
 
@@ -37,11 +38,6 @@ def with_defaults(milvus: Object) -> Object:
     return found
 
 
-def active_slot(milvus: Object) -> str:
-    """The slot whose Deployment carries the QueryNodes, "0" or "1"."""
-    return str(milvus["metadata"].get("annotations", {}).get(SLOT_ANNOTATION, "0"))
-
-
 def deployments(milvus: Object, image: str) -> dict[str, Object]:
     """All Deployments by name, with the counts they should have; -1 stays -1 (nobody of ours sets it)."""
     components = milvus["spec"]["components"]
@@ -51,7 +47,7 @@ def deployments(milvus: Object, image: str) -> dict[str, Object]:
         made[one["metadata"]["name"]] = one
     for slot in ("0", "1"):
         count = components["queryNode"]["replicas"] if slot == active_slot(milvus) else 0
-        one = _deployment(milvus, "querynode", slot, count, image)
+        one = _deployment(milvus, "querynode", slot, count, image if slot == active_slot(milvus) else DUMMY_IMAGE)
         made[one["metadata"]["name"]] = one
     return made
 
@@ -89,7 +85,8 @@ def status(milvus: Object, live: dict[str, Object], *, settled: bool, now: datet
     for kind in ("EtcdReady", "StorageReady", "MsgStreamReady"):
         _set(conditions, kind, "True", kind, now)
     _set(conditions, "MilvusReady", str(ready), "ReasonMilvusHealthy" if ready else "MilvusComponentNotHealthy", now)
-    _set(conditions, "MilvusUpdated", "True", "MilvusComponentsUpdated", now)
+    words = ("False", "MilvusComponentsUpdating") if is_rolling(milvus) else ("True", "MilvusComponentsUpdated")
+    _set(conditions, "MilvusUpdated", *words, now)
     after = {
         "status": "Healthy" if ready else "Unhealthy" if before.get("observedGeneration") else "Pending",
         "conditions": list(conditions.values()),
@@ -138,13 +135,46 @@ def _owned(milvus: Object, name: str, labels: dict[str, str]) -> Object:
     }
 
 
+def query_node_template(milvus: Object, slot: str, image: str) -> Object:
+    """The pod template of a QueryNode slot: what the component says goes before what all components are told.
+
+    Labels, annotations and environment are put together, an affinity or a spread of the component stands alone.
+    """
+    every = milvus["spec"]["components"]
+    own = every["queryNode"]
+    template = _template(_labels(milvus) | {"app.kubernetes.io/component": "querynode", SLOT_LABEL: slot}, image)
+    template["metadata"]["labels"] = own.get("podLabels", {}) | template["metadata"]["labels"]
+    template["metadata"]["annotations"] = dict(own.get("podAnnotations", {}))
+    for name in ("affinity", "topologySpreadConstraints"):
+        if own.get(name, every.get(name)) is not None:
+            template["spec"][name] = own.get(name, every.get(name))
+    container = template["spec"]["containers"][0]
+    container |= {name: own[name] for name in ("env", "resources") if own.get(name)}
+    return template
+
+
+def with_template(deployment: Object, template: Object, generation: int) -> Object:
+    """The Deployment of a slot with another template, and the generation of the Milvus object that it is of."""
+    written = copy.deepcopy(deployment)
+    written["spec"]["template"] = copy.deepcopy(template)
+    written["spec"]["template"]["metadata"]["labels"][SLOT_LABEL] = deployment["metadata"]["labels"][SLOT_LABEL]
+    written["metadata"].setdefault("annotations", {})[GENERATION_ANNOTATION] = str(generation)
+    return written
+
+
+def _template(labels: dict[str, str], image: str) -> Object:
+    component = labels["app.kubernetes.io/component"]
+    container = {"name": component, "image": image, "ports": [{"name": "metrics", "containerPort": 9091}]}
+    pod = {"terminationGracePeriodSeconds": GRACE_PERIOD_SECONDS, "containers": [container]}
+    return {"metadata": {"labels": labels}, "spec": pod}
+
+
 def _deployment(milvus: Object, component: str, slot: str, count: int, image: str) -> Object:
     labels = _labels(milvus) | {"app.kubernetes.io/component": component}
     if slot:
-        labels["milvus.io/querynode-group-id"] = slot
-    container = {"name": component, "image": image, "ports": [{"name": "metrics", "containerPort": 9091}]}
+        labels[SLOT_LABEL] = slot
     name = "-".join(part for part in (milvus["metadata"]["name"], "milvus", component, slot) if part)
-    pod = {"terminationGracePeriodSeconds": GRACE_PERIOD_SECONDS, "containers": [container]}
+    template = query_node_template(milvus, slot, image) if slot else _template(labels, image)
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -153,6 +183,6 @@ def _deployment(milvus: Object, component: str, slot: str, count: int, image: st
             "replicas": count,
             "selector": {"matchLabels": labels},
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
-            "template": {"metadata": {"labels": labels}, "spec": pod},
+            "template": template,
         },
     }

@@ -2,8 +2,8 @@
 
 What a tuner has to live with is imitated: the spec is written back with defaults by Update under the manager name
 `manager`; scale-out happens at once, scale-in by one QueryNode per step and without waiting for a drain; the replica
-count of a Deployment that somebody else changed is put back; -1 and the pause annotation are respected; status comes
-late.
+count of a Deployment that somebody else changed is put back; -1 and the pause annotation are respected; QueryNodes are
+replaced from one slot to the other (rolling.py); status comes late.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from tests.standin import objects
+from tests.standin import objects, rolling
 from tests.standin.kube import Kube, Object, Refused
 
 _log = logging.getLogger(__name__)
@@ -61,11 +61,49 @@ class StandIn:
             return  # the write wakes the next pass
         self._ensure("/api/v1", "configmaps", objects.config_map(milvus))
         self._ensure("/api/v1", "services", objects.service(milvus))
-        followed = [self._follow(one, live.get(key)) for key, one in self._wanted(milvus).items()]
-        self._report(milvus, settled=all(followed))
+        rolls = self._roll(milvus, live)
+        wanted = {key: one for key, one in self._wanted(milvus).items() if not (rolls and _is_slot(one))}
+        followed = [self._follow(one, live.get(key)) for key, one in wanted.items()]
+        self._report(milvus, settled=all(followed) and not rolls)
 
     def _wanted(self, milvus: Object) -> dict[str, Object]:
         return objects.deployments(milvus, self._image)
+
+    def _roll(self, milvus: Object, live: dict[str, Object]) -> bool:
+        """One step of replacing the QueryNodes; whether there is such a thing now."""
+        slots = {one["metadata"]["labels"][rolling.SLOT_LABEL]: one for one in live.values() if _is_slot(one)}
+        if len(slots) < 2 or milvus["spec"]["components"]["queryNode"]["replicas"] < 0:
+            return False
+        template = objects.query_node_template(milvus, rolling.active_slot(milvus), self._image)
+        step = rolling.next_step(milvus, slots, template, self._query_node_pods(milvus))
+        match step:
+            case rolling.Begin(slot=slot):
+                generation = milvus["metadata"]["generation"]
+                self._write(objects.with_template(slots[slot], template, generation))
+                self._mark(milvus, slot, str(generation) if _any_runs(slots) else None)
+            case rolling.Scale(slot=slot, count=count):
+                self._write({**slots[slot], "spec": slots[slot]["spec"] | {"replicas": count}})
+            case rolling.Finish():
+                self._mark(milvus, rolling.active_slot(milvus), None)
+        return step is not None
+
+    def _mark(self, milvus: Object, slot: str, rolling_id: str | None) -> None:
+        """Write on the Milvus object which slot is current, and whether it is rolled to."""
+        metadata = milvus["metadata"]
+        labels = {name: value for name, value in metadata.get("labels", {}).items() if name != rolling.ROLLING_LABEL}
+        metadata["labels"] = labels | ({} if rolling_id is None else {rolling.ROLLING_LABEL: rolling_id})
+        metadata["annotations"] = metadata.get("annotations", {}) | {rolling.SLOT_ANNOTATION: slot}
+        written = self._kube.replace(self._milvus_path(metadata["name"]), milvus)
+        metadata["resourceVersion"] = written["metadata"]["resourceVersion"]
+
+    def _write(self, deployment: Object) -> None:
+        name = deployment["metadata"]["name"]
+        self._kube.replace(f"/apis/apps/v1/namespaces/{self._namespace}/deployments/{name}", deployment)
+
+    def _query_node_pods(self, milvus: Object) -> list[Object]:
+        found = self._kube.read(f"/api/v1/namespaces/{self._namespace}/pods") or {"items": []}
+        asked = {"app.kubernetes.io/instance": milvus["metadata"]["name"], "app.kubernetes.io/component": "querynode"}
+        return [pod for pod in found["items"] if asked.items() <= pod["metadata"].get("labels", {}).items()]
 
     def _deployments(self, milvus: Object) -> dict[str, Object]:
         path = f"/apis/apps/v1/namespaces/{self._namespace}/deployments"
@@ -125,3 +163,11 @@ class StandIn:
     def _milvus_path(self, name: str) -> str:
         path = f"/apis/milvus.io/v1beta1/namespaces/{self._namespace}/milvuses"
         return f"{path}/{name}" if name else path
+
+
+def _is_slot(deployment: Object) -> bool:
+    return rolling.SLOT_LABEL in deployment["metadata"]["labels"]
+
+
+def _any_runs(slots: dict[str, Object]) -> bool:
+    return any(one["spec"]["replicas"] for one in slots.values())

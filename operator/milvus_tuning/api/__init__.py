@@ -95,6 +95,7 @@ from milvus_tuning.api.spec import (
     ScaleOut,
     Verification,
     WindowAction,
+    ZonePreference,
 )
 from milvus_tuning.api.status import (
     MOST_STEPS,
@@ -231,5 +232,6 @@ __all__ = [
     "Warmup",
     "WindowAction",
     "Word",
+    "ZonePreference",
     "number_of",
 ]

@@ -22,6 +22,7 @@ from milvus_tuning.apply.replica_number import set_replica_number
 from milvus_tuning.apply.resource_config import held_leaves, read_leaf
 from milvus_tuning.apply.restart import restart_pod
 from milvus_tuning.apply.scale import scale_query_nodes
+from milvus_tuning.apply.scheduling import release_scheduling, set_scheduling
 from milvus_tuning.clients.handback import read_records
 from milvus_tuning.plan import Step, StepKind
 from milvus_tuning.snapshot import OwnedKey
@@ -34,6 +35,7 @@ __all__ = [
     "release_hand_back",
     "release_leaves",
     "release_replicas",
+    "release_scheduling",
     "renew_placement_lease",
 ]
 
@@ -53,6 +55,7 @@ _DOES: Mapping[StepKind, _Does] = MappingProxyType(
         StepKind.SET_REPLICA_NUMBER: set_replica_number,
         StepKind.SET_COLLECTION_PROPERTY: set_collection_property,
         StepKind.RESTART_COMPONENT: restart_pod,
+        StepKind.SET_SCHEDULING: set_scheduling,
     }
 )
 

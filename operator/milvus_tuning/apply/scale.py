@@ -65,7 +65,7 @@ def scale_query_nodes(step: Step, *, undo: bool, context: ApplyContext) -> str:
 def _read(context: ApplyContext) -> _Live:
     with kubernetes_errors(f"reading the replica count of {workload_name(context)}"):
         if context.workload.kind is WorkloadKind.MILVUS:
-            return _live_milvus(context, _milvus(context))
+            return _live_milvus(context, read_milvus(context))
         scale = AppsV1Api(context.api_client).read_namespaced_deployment_scale(
             context.workload.name, context.workload.namespace, _request_timeout=context.timeout_seconds
         )
@@ -89,7 +89,8 @@ def _live_milvus(context: ApplyContext, body: dict[str, Any]) -> _Live:
     return _Live(count=count, resource_version=body["metadata"]["resourceVersion"])
 
 
-def _milvus(context: ApplyContext) -> dict[str, Any]:
+def read_milvus(context: ApplyContext) -> dict[str, Any]:
+    """The Milvus object as it is stored."""
     found = CustomObjectsApi(context.api_client).get_namespaced_custom_object(
         MILVUS_GROUP,
         MILVUS_VERSION,

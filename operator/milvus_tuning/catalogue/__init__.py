@@ -13,15 +13,25 @@ from milvus_tuning.catalogue.levers import (
     levers_of,
 )
 from milvus_tuning.catalogue.version import ServerVersion, parse_version
+from milvus_tuning.catalogue.zone_preference import (
+    SCHEDULING_FIELD,
+    ZONE_PREFERENCE,
+    chart_values,
+    preference_of,
+    zone_terms,
+)
 
 __all__ = [
     "EVERY_COMPONENT",
     "LEVEL_PROPERTY",
+    "SCHEDULING_FIELD",
+    "ZONE_PREFERENCE",
     "Conversion",
     "Intent",
     "Lever",
     "NoLever",
     "ServerVersion",
+    "chart_values",
     "config_key",
     "config_prefix",
     "environment_key",
@@ -31,5 +41,7 @@ __all__ = [
     "levers_of",
     "normalised",
     "parse_version",
+    "preference_of",
     "stored_spelling",
+    "zone_terms",
 ]

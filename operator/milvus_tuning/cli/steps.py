@@ -235,6 +235,27 @@ def _restart_undo(step: Body) -> str:
     return "nothing: the keys come first, then the pods"
 
 
+def _preference(step: Body, part: str) -> str:
+    return text(step, part, "value") or "none"
+
+
+def _set_preference(part: str) -> Callable[[Body], str]:
+    return lambda step: f"set the zone that QueryNodes prefer to {_preference(step, part)}: {_ROLLS}"
+
+
+def _preference_before(step: Body) -> str:
+    return f"the zone that QueryNodes prefer is {_preference(step, 'precondition')}, and nobody else set an affinity"
+
+
+def _preference_proof(step: Body) -> str:
+    deadline = text(step, "verification", "deadlineSeconds")
+    return f"every QueryNode was placed with it and serves within {deadline} s"
+
+
+def _short_preference(step: Body) -> str:
+    return f"zone preference {_preference(step, 'precondition')} -> {_preference(step, 'action')}"
+
+
 def _key_proof(step: Body) -> str:
     settle = text(step, "verification", "settleSeconds")
     proof = _key_is("verification")(step)
@@ -264,6 +285,7 @@ def _place(step: Body) -> str:
     return "spec.config of the Milvus object" if text(step, "action", ROAD) == MILVUS_RESOURCE else "Milvus's etcd"
 
 
+_ROLLS = "milvus-operator replaces them all"
 _KEY_KINDS = (StepKind.SET_CONFIG, StepKind.TAKE_PLACEMENT, StepKind.RETURN_PLACEMENT)
 _SHORT: Mapping[str, Callable[[Body], str]] = {
     StepKind.SCALE_QUERY_NODES: _short_scale,
@@ -272,6 +294,7 @@ _SHORT: Mapping[str, Callable[[Body], str]] = {
     StepKind.SET_REPLICA_NUMBER: _short_replicas,
     StepKind.SET_COLLECTION_PROPERTY: _short_level,
     StepKind.RESTART_COMPONENT: lambda step: f"restart {_component(step)}",
+    StepKind.SET_SCHEDULING: _short_preference,
     StepKind.TAKE_PLACEMENT: lambda _: "hold Milvus's balancer off",
     StepKind.RETURN_PLACEMENT: lambda _: "let Milvus's balancer go",
 }
@@ -282,6 +305,7 @@ _ACTIONS: Mapping[str, Callable[[Body], str]] = {
     StepKind.SET_REPLICA_NUMBER: _replica_action,
     StepKind.SET_COLLECTION_PROPERTY: _level_action,
     StepKind.RESTART_COMPONENT: _restart_action,
+    StepKind.SET_SCHEDULING: _set_preference("action"),
     **{kind: _set_key("action") for kind in _KEY_KINDS},
 }
 _WORDS: Mapping[tuple[str, str], Callable[[Body], str]] = {
@@ -303,6 +327,9 @@ _WORDS: Mapping[tuple[str, str], Callable[[Body], str]] = {
     (StepKind.RESTART_COMPONENT, "precondition"): _restart_before,
     (StepKind.RESTART_COMPONENT, "verification"): _restart_proof,
     (StepKind.RESTART_COMPONENT, "undo"): _restart_undo,
+    (StepKind.SET_SCHEDULING, "precondition"): _preference_before,
+    (StepKind.SET_SCHEDULING, "verification"): _preference_proof,
+    (StepKind.SET_SCHEDULING, "undo"): _set_preference("undo"),
     **{(kind, "precondition"): _key_is("precondition") for kind in _KEY_KINDS},
     **{(kind, "verification"): _key_proof for kind in _KEY_KINDS},
     **{(kind, "undo"): _set_key("undo") for kind in _KEY_KINDS},

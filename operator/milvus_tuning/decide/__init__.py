@@ -90,7 +90,8 @@ def _settings(
     ping_pong: Sequence[CollectionMoves],
 ) -> Decision | None:
     leaves = owned_on(RESOURCE, snapshot, policy_uid)
-    taken = snapshot.owned_keys.get(policy_uid) or snapshot.owned_levels.get(policy_uid) or leaves
+    placed = snapshot.scheduling is not None and snapshot.scheduling.ours
+    taken = snapshot.owned_keys.get(policy_uid) or snapshot.owned_levels.get(policy_uid) or leaves or placed
     if (not declares_settings(spec) and not taken) or closed_gate(spec, snapshot) or _settings_failed(history, now):
         return None
     rollbacks = recent_rollbacks(history.operations, intent_digest(spec), now)

@@ -40,6 +40,7 @@ _ACTIONS: Mapping[StepKind, WindowAction] = MappingProxyType(
         StepKind.SET_REPLICA_NUMBER: WindowAction.SET_REPLICA_NUMBER,
         StepKind.SET_COLLECTION_PROPERTY: WindowAction.SET_CONFIG,
         StepKind.RESTART_COMPONENT: WindowAction.RESTART,
+        StepKind.SET_SCHEDULING: WindowAction.RESTART,
     }
 )
 

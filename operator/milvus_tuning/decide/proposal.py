@@ -260,7 +260,7 @@ def _not_wanted(
     if StepKind.MOVE_SEGMENTS in kinds:
         wanted = decision.reason not in WANTS_NO_MOVES
         return None if wanted else f"no moves are called for any more: {decision.message}"
-    if kinds & {*KEY_STEPS, StepKind.RESTART_COMPONENT}:
+    if kinds & {*KEY_STEPS, StepKind.RESTART_COMPONENT, StepKind.SET_SCHEDULING}:
         return _setting_not_wanted(change, spec, snapshot, damping=damping)
     return _size_not_wanted(change, spec, snapshot, decision)
 
@@ -296,7 +296,9 @@ def _is_done_by_its_write(step: Step) -> bool:
 
 def _setting_not_wanted(change: Change, spec: MilvusTuningSpec, snapshot: Snapshot, *, damping: bool) -> str | None:
     """Judged from the road and the version, whether or not it may be written now: the decision is of the size then."""
-    if trouble_on(road_of(spec), snapshot) is not None or closed_gate(spec, snapshot) is not None:
+    on_road = any(step.kind is not StepKind.SET_SCHEDULING for step in change.steps)
+    unseen = on_road and trouble_on(road_of(spec), snapshot) is not None
+    if unseen or closed_gate(spec, snapshot) is not None:
         return None
     allowed = spec.model_copy(update={"mode": Mode.AUTO, "paused": False})
     steps, statuses = setting_steps(allowed, snapshot, snapshot.taken_at, change.policy_uid, damping=damping)

@@ -21,6 +21,7 @@ from milvus_tuning.decide.placement_seen import (
     replicas_undone,
 )
 from milvus_tuning.decide.restart_seen import leads_back, look_at_component
+from milvus_tuning.decide.scheduling_seen import look_at_scheduling, scheduling_effect, scheduling_undone
 from milvus_tuning.decide.serving import UNTRUSTED, not_served
 from milvus_tuning.decide.sight import Effect, Sight, View, find_pod, integer
 from milvus_tuning.decide.steps import served_rows
@@ -84,12 +85,8 @@ def effect(step: Step, snapshot: Snapshot) -> Effect:
     """Whether the step had its effect, beyond its write being in place."""
     if step.kind is StepKind.SCALE_QUERY_NODES:
         return _drained(step, snapshot) if step.verification.get("pod") is not None else _grown(step, snapshot)
-    if step.kind is StepKind.MOVE_SEGMENTS:
-        return moves_effect(step, snapshot)
-    if step.kind is StepKind.SET_REPLICA_NUMBER:
-        return replicas_effect(step, snapshot)
-    if step.kind is StepKind.SET_COLLECTION_PROPERTY:
-        return level_effect(step, snapshot)
+    if step.kind in _EFFECTS:
+        return _EFFECTS[step.kind](step, snapshot)
     view = look(step, snapshot)
     if step.kind in KEY_STEPS and view.sight is not Sight.UNKNOWN:
         reached = _stored_value(step, snapshot) == _text(step.verification.get("value"))
@@ -120,12 +117,10 @@ def is_undone(step: Step, snapshot: Snapshot) -> bool | None:
         case StepKind.SCALE_QUERY_NODES:
             workload = snapshot.workload
             return None if workload is None else workload.desired_count == integer(step.undo, "count")
-        case StepKind.MOVE_SEGMENTS:
-            return moves_undone(step, snapshot)
-        case StepKind.SET_REPLICA_NUMBER:
-            return replicas_undone(step, snapshot)
         case StepKind.RESTART_COMPONENT:
             return None if leads_back(step) else True
+        case kind if kind in _UNDONE:
+            return _UNDONE[kind](step, snapshot)
         case _:  # the write also settles the record kept beside the key
             return None if _unreadable(step, snapshot) else False
 
@@ -209,6 +204,24 @@ _LOOKS: Mapping[StepKind, _Look] = MappingProxyType(
         StepKind.SET_REPLICA_NUMBER: look_at_replicas,
         StepKind.SET_COLLECTION_PROPERTY: look_at_level,
         StepKind.RESTART_COMPONENT: look_at_component,
+        StepKind.SET_SCHEDULING: look_at_scheduling,
+    }
+)
+
+
+_EFFECTS: Mapping[StepKind, Callable[[Step, Snapshot], Effect]] = MappingProxyType(
+    {
+        StepKind.MOVE_SEGMENTS: moves_effect,
+        StepKind.SET_REPLICA_NUMBER: replicas_effect,
+        StepKind.SET_COLLECTION_PROPERTY: level_effect,
+        StepKind.SET_SCHEDULING: scheduling_effect,
+    }
+)
+_UNDONE: Mapping[StepKind, Callable[[Step, Snapshot], bool | None]] = MappingProxyType(
+    {
+        StepKind.MOVE_SEGMENTS: moves_undone,
+        StepKind.SET_REPLICA_NUMBER: replicas_undone,
+        StepKind.SET_SCHEDULING: scheduling_undone,
     }
 )
 

@@ -3,6 +3,7 @@
 The next pod is named only while nothing of the component is missing:
 
     a pod is leaving, or fewer are there than the step was decided for    wait: its successor is on its way
+    QueryNode: milvus-operator moves them from one slot to the other      wait: it replaces them itself
     a pod that is not to be replaced is not ready                         wait
     a pod that is to be replaced is not ready                             this one next: it serves nobody
     QueryNode: a sealed segment is not served by ready nodes              wait
@@ -71,6 +72,9 @@ def next_pod(step: Step, snapshot: Snapshot, is_due: Callable[[ComponentPod], bo
         return f"{listed(leaving)} is leaving"
     if len(pods) < count:
         return f"{len(pods)} of {count} pods of {component} are there"
+    outgoing = [pod.pod for pod in pods if pod.outgoing]
+    if outgoing:
+        return f"milvus-operator replaces {listed(outgoing)} from its other slot"
     starting = [pod.pod for pod in pods if not pod.ready and not is_due(pod)]
     if starting:
         return f"{listed(starting)} is not ready yet"

@@ -47,11 +47,11 @@ def restart_bracket(
         return f"no pod of {listed(components)} is known"
     drain_seconds = 0.0
     if QUERY_NODE in present:
-        checked = _query_nodes(snapshot, spec)
+        checked = longest_drain_seconds(snapshot, spec)
         if isinstance(checked, str):
             return checked
         drain_seconds = checked
-    deadlines = {one: _deadline_seconds(one, snapshot, drain_seconds) for one in present}
+    deadlines = {one: roll_deadline_seconds(one, snapshot, drain_seconds) for one in present}
     forward = tuple(_step(one, FORWARD, snapshot, deadlines[one]) for one in present)
     back = tuple(_step(one, BACK, snapshot, deadlines[one]) for one in reversed(present))
     return back, forward
@@ -82,7 +82,8 @@ def _count(component: str, snapshot: Snapshot) -> int:
     return sum(1 for pod in pods_of(component, snapshot) if not pod.terminating)
 
 
-def _deadline_seconds(component: str, snapshot: Snapshot, drain_seconds: float) -> int:
+def roll_deadline_seconds(component: str, snapshot: Snapshot, drain_seconds: float) -> int:
+    """How long all pods of the component may take to be replaced one after the other."""
     per_pod = SECONDS_PER_POD + (math.ceil(drain_seconds) if component == QUERY_NODE else 0)
     return per_pod * _count(component, snapshot)
 
@@ -90,7 +91,7 @@ def _deadline_seconds(component: str, snapshot: Snapshot, drain_seconds: float) 
 # -- QueryNodes -------------------------------------------------------------------------------------------------------
 
 
-def _query_nodes(snapshot: Snapshot, spec: MilvusTuningSpec | None) -> float | str:
+def longest_drain_seconds(snapshot: Snapshot, spec: MilvusTuningSpec | None = None) -> float | str:
     """The longest drain among them, in seconds; or why they may not leave one after the other."""
     unready = [node.pod for node in snapshot.query_nodes if not node.ready or node.terminating or node.node_id is None]
     if unready or len(snapshot.members) != _count(QUERY_NODE, snapshot):
@@ -100,7 +101,7 @@ def _query_nodes(snapshot: Snapshot, spec: MilvusTuningSpec | None) -> float | s
     if unknown:
         return f"the memory of {listed(unknown)} is not known: whether the others can take over cannot be told"
     obstacle = not_served(snapshot) or _alone(snapshot) or _no_room(snapshot, loads, _guard_ratio(snapshot, spec))
-    return obstacle or _longest_drain_seconds(snapshot, loads, spec)
+    return obstacle or _drain_seconds(snapshot, loads, spec)
 
 
 def _measured(node: QueryNode, load: NodeLoad) -> bool:
@@ -143,9 +144,7 @@ def _receivers(leaving: QueryNode, snapshot: Snapshot) -> list[list[QueryNode]]:
     ]
 
 
-def _longest_drain_seconds(
-    snapshot: Snapshot, loads: dict[str, NodeLoad], spec: MilvusTuningSpec | None
-) -> float | str:
+def _drain_seconds(snapshot: Snapshot, loads: dict[str, NodeLoad], spec: MilvusTuningSpec | None) -> float | str:
     rules = (spec.query_nodes.scale_in if spec and spec.query_nodes else None) or ScaleIn()
     speed, longest = rules.load_bytes_per_second, 0.0
     for node in snapshot.members:

@@ -8,7 +8,8 @@
     High     a QueryNode less: Kubernetes has told the pod to stop, nobody can call it back;
              an in-memory replica less: it takes its load onto the others, and loading it again takes its time;
              a key or level that carries consistency: searches may see older data, or wait for fresh data;
-             pods that are replaced: what they serve is served by fewer meanwhile, and by nobody where there is one
+             pods that are replaced: what they serve is served by fewer meanwhile, and by nobody where there is one;
+             a zone that QueryNodes prefer: milvus-operator replaces them all for it
 
 A change has the highest class of its steps. Example: one step sets queryCoord.autoBalanceInterval (Low), another
 common.gracefulTime (High): the change is High, and the reason names the second alone.
@@ -51,7 +52,7 @@ def _class_of(step: Step) -> tuple[Risk, str]:
             return _class_of_setting(step)
         case StepKind.SET_REPLICA_NUMBER:
             return _class_of_replicas(step)
-        case StepKind.RESTART_COMPONENT:
+        case StepKind.RESTART_COMPONENT | StepKind.SET_SCHEDULING:
             return _class_of_restart(step)
         case StepKind.TAKE_PLACEMENT | StepKind.RETURN_PLACEMENT:
             return _class_of_placement(step)
@@ -98,6 +99,8 @@ def _class_of_level(step: Step) -> tuple[Risk, str]:
 
 def _class_of_restart(step: Step) -> tuple[Risk, str]:
     component, count = str(step.action.get("component")), integer(step.precondition, "count")
+    if step.kind is StepKind.SET_SCHEDULING:
+        return Risk.HIGH, f"milvus-operator replaces all {count} QueryNodes for it, one at a time: each loads anew"
     if leads_back(step):
         return Risk.LOW, f"{component} is restarted again only where the change is taken back"
     if count != 1:

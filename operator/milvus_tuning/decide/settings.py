@@ -4,7 +4,7 @@ Each declared intent and each override becomes a wish (config/declared.py, confi
 etcd, the install and the running processes (config/judge.py). What a running component reads again is written to etcd
 at once, in one spelling, with a record of what was there before. Levels of collections come after the live keys
 (collection_consistency.py). What is read at start becomes one change of its own, the last one, written within a restart
-of its readers (config/restarts.py).
+of its readers (config/restarts.py). The zone that QueryNodes prefer comes after all of that (config/locality.py).
 
 `configDelivery` names the road (config/road.py): etcd, or the leaves of the Milvus object. What is held on the other
 one is handed back there first, so that nothing is held twice.
@@ -29,6 +29,7 @@ from milvus_tuning.decide.config.declared import Declared, declared, unsupported
 from milvus_tuning.decide.config.dropped import dropped
 from milvus_tuning.decide.config.judge import judged, status_of
 from milvus_tuning.decide.config.keys import is_inferred
+from milvus_tuning.decide.config.locality import zone_preference
 from milvus_tuning.decide.config.overrides import overrides
 from milvus_tuning.decide.config.restarts import restart_change
 from milvus_tuning.decide.config.road import (
@@ -89,16 +90,20 @@ def setting_steps(
     levels, level_statuses = collection_consistency(
         spec, snapshot, view.version, policy_uid=policy_uid, hindrance=no_levels, rollbacks=rollbacks
     )
+    scheduling, scheduling_statuses = zone_preference(
+        spec, snapshot, hindrance=hindrance, rollbacks=rollbacks, at_work=at_work
+    )
     statuses = [one.status for one in (*outcomes[len(held) :], *outcomes[: len(held)])]
-    steps = (_first(live) if hindrance is None else ()) or levels or at_restart
-    return steps, _named_once([*statuses, *level_statuses])
+    steps = (_first(live) if hindrance is None else ()) or levels or at_restart or scheduling
+    return steps, _named_once([*statuses, *level_statuses, *scheduling_statuses])
 
 
 def declares_settings(spec: MilvusTuningSpec) -> bool:
     """Whether the spec has a part that settings are declared in."""
     parts = (spec.load_balancing, spec.consistency, spec.network, spec.storage, spec.config_overrides)
-    concurrency = spec.query_nodes is not None and spec.query_nodes.read_concurrency_percent is not None
-    return concurrency or any(part is not None for part in parts)
+    nodes = spec.query_nodes
+    on_nodes = nodes is not None and (nodes.read_concurrency_percent, nodes.zone_preference) != (None, None)
+    return on_nodes or any(part is not None for part in parts)
 
 
 def _wanted(spec: MilvusTuningSpec, view: View, *, placement: View, damping: bool) -> tuple[Outcome, ...]:

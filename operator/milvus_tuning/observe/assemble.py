@@ -41,6 +41,7 @@ def assemble(readings: Readings, taken_at: datetime) -> Snapshot:
         workload=replace(
             target.workload, serving_count=None if milvus.nodes is None else _serving_count(target, nodes)
         ),
+        scheduling=target.scheduling,
         milvus_version=milvus.version,
         query_nodes=_query_nodes(readings, nodes, ids),
         collections=_collections(readings),

@@ -13,11 +13,13 @@ from typing import Any
 
 from milvus_tuning.clients.connect import Found
 from milvus_tuning.clients.kube import Deployment, KubeError, KubeFailure, KubeReader, ReplicaSet
+from milvus_tuning.clients.scheduling import scheduling_of
 from milvus_tuning.observe import install_config
-from milvus_tuning.observe.components import addresses_of, component_pods, environment_of
+from milvus_tuning.observe.components import addresses_of, environment_of
 from milvus_tuning.observe.helm import QUERY_NODE, instance_labels
 from milvus_tuning.observe.pods import metrics_port, owned_pods, query_node
 from milvus_tuning.observe.resource_config import read_resource_config
+from milvus_tuning.observe.scheduling import placed_pods
 from milvus_tuning.observe.target import COORDINATORS, OPERATOR_COMPONENT_LABEL, Target, TargetUnusable
 from milvus_tuning.observe.workload import (
     component_of,
@@ -81,7 +83,8 @@ def observe_milvus(reader: KubeReader, namespace: str, name: str) -> Target:
         coordinator_pods=ready_pod_names(pods, OPERATOR_COMPONENT_LABEL, COORDINATORS),
         coordinators_started=started_at(pods, OPERATOR_COMPONENT_LABEL, COORDINATORS),
         metrics_ports=tuple((pod.metadata.name, metrics_port(pod)) for pod in owned),
-        components=component_pods(pods, OPERATOR_COMPONENT_LABEL),
+        components=placed_pods(pods, name, slot=_annotations(resource).get(CURRENT_GROUP)),
+        scheduling=scheduling_of(resource),
         addresses=addresses_of(pods, OPERATOR_COMPONENT_LABEL),
         install_config=install_config.as_text(install_config.flattened(_at(resource, "spec", "config"))),
         environment_config=install_config.environment_config(environment_of(pods, OPERATOR_COMPONENT_LABEL)),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from milvus_tuning.clients.connect import Found
-from milvus_tuning.snapshot import ComponentPod, Freeze, Problem, QueryNode, ResourceConfig, Workload
+from milvus_tuning.snapshot import ComponentPod, Freeze, Problem, QueryNode, ResourceConfig, Scheduling, Workload
 
 HELM_COMPONENT_LABEL = "component"  # plain, in the Milvus Helm chart
 OPERATOR_COMPONENT_LABEL = "app.kubernetes.io/component"  # in what milvus-operator makes
@@ -31,6 +31,7 @@ class Target:
     coordinators_started: tuple[tuple[str, datetime], ...] = ()
     metrics_ports: tuple[tuple[str, int], ...] = ()  # (QueryNode pod, port of its /metrics)
     components: tuple[ComponentPod, ...] = ()
+    scheduling: Scheduling | None = None
     addresses: tuple[tuple[str, str], ...] = ()  # (pod of any component, its IP)
     install_config: Mapping[str, str] = field(default_factory=dict)
     environment_config: Mapping[str, str] = field(default_factory=dict)

@@ -23,6 +23,7 @@ class StepKind(enum.StrEnum):
     SET_REPLICA_NUMBER = "SetReplicaNumber"
     RESTART_COMPONENT = "RestartComponent"
     SET_COLLECTION_PROPERTY = "SetCollectionProperty"
+    SET_SCHEDULING = "SetScheduling"
 
 
 Parameters = Mapping[str, str | int | None]
@@ -56,6 +57,9 @@ class Step:
                       stands between a Back and a Forward of each component that reads them
     SetCollectionProperty  precondition {database, collection, property, value (null: absent)}, action, verification and
                       undo alike
+    SetScheduling     precondition {key: the field of the owner, value: the zone preference (null: none), count: the
+                      QueryNodes}, action {key, value}, verification {key, value, deadlineSeconds: for the whole roll
+                      that it brings about}, undo {key, value}
 
     A TakePlacement that other steps rely on names settleSeconds in its verification: how long Milvus may take for it.
     """

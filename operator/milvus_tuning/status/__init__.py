@@ -217,8 +217,8 @@ def _in_words(operation: OperationStatus) -> str:
         return f"{step.kind} {before.get('desiredCount')} -> {after.get('count')}"
     if step.kind == StepKind.SET_REPLICA_NUMBER:
         return f"{step.kind} {before.get('count')} -> {after.get('count')}"
-    if step.kind == StepKind.SET_COLLECTION_PROPERTY:
-        return f"{step.kind} {before.get('value')} -> {after.get('value')}"
+    if step.kind in {StepKind.SET_COLLECTION_PROPERTY, StepKind.SET_SCHEDULING}:
+        return f"{step.kind} {before.get('value') or 'none'} -> {after.get('value') or 'none'}"
     return f"{step.kind} {after.get('key') or after.get('pod') or after.get('component') or ''}".strip()[:200]
 
 
