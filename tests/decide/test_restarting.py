@@ -13,7 +13,7 @@ from milvus_tuning.api import Mode
 from milvus_tuning.decide.holding import hold_rolls, let_go_on
 from milvus_tuning.decide.operation import Call, Move, begin, call_failed, call_succeeded, next_move
 from milvus_tuning.plan import Decision, Operation, Reason, Step, StepState
-from milvus_tuning.snapshot import ComponentPod, Freeze, FreezeReason, Segment, Snapshot
+from milvus_tuning.snapshot import ComponentPod, Freeze, FreezeReason, Replica, Segment, Snapshot
 from tests.builders import NOON, a_snapshot, a_spec
 from tests.decide.steps import INTERVAL, a_restart
 
@@ -170,12 +170,16 @@ def test_it_is_begun_when_every_pod_is_older_than_an_error_of_the_clocks() -> No
 
 
 HOMELESS = Segment(segment_id=5000, collection_id=100, rows=10_000, node_ids=(9,))
+LED_FROM_AFAR = Replica(replica_id=1, collection_id=100, node_ids=(1, 2, 3), leaders=(("dml_0", 1), ("dml_1", 9)))
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         pytest.param({"segments": (HOMELESS,)}, "1 segments are not served by the QueryNodes", id="homeless segments"),
+        pytest.param(
+            {"replicas": (LED_FROM_AFAR,)}, "that stayed do not lead dml_1", id="a shard led by a node that left"
+        ),
         pytest.param({"placement_coverage": 0.5}, "known of 50 % of the collections", id="a placement half known"),
     ],
 )
@@ -183,7 +187,7 @@ def test_the_next_query_node_waits_until_everything_is_served(changes: dict[str,
     nodes = [a_pod(name, component="QueryNode") for name in "ab"]
     pods = (*nodes, a_pod("c", component="QueryNode", since=at(12)))
 
-    waiting = moved(rolling(NODES), seen(*pods, **changes))
+    waiting = moved(rolling(NODES), replace(seen(*pods), **changes))
 
     assert waiting.call is None
     assert message in waiting.operation.steps[0].message

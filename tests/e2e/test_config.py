@@ -55,32 +55,32 @@ def pods(world: World) -> Mapping[str, frozenset[str]]:
     return {component: frozenset(found) for component, found in uids.items()}
 
 
-def answers(client: MilvusClient, vectors: int, hits: int = HITS) -> bool | None:
+def answers(client: MilvusClient, vectors: int) -> bool | None:
     """Whether so many vectors are answered at once; None where they fail for another reason than the size."""
     try:
-        client.search(COLLECTION, [[0.5] * DATASET.dim] * vectors, limit=hits, timeout=60)
+        client.search(COLLECTION, [[0.5] * DATASET.dim] * vectors, limit=HITS, timeout=60)
     except (MilvusException, grpc.RpcError) as refused:
         return False if "larger than max" in str(refused) else None
     return True
 
 
-def sends_large_replies(world: World, vectors: int = LARGE, hits: int = HITS) -> bool | None:
-    """Whether 3 MiB are sent at once; None while it cannot be asked at all."""
+def sends_large_replies(world: World) -> bool | None:
+    """Whether the proxy sends 3 MiB at once; None while it cannot be asked at all."""
     try:
         client = MilvusClient(world.uri, timeout=20)
     except MilvusException:
         return None
     try:
-        return answers(client, vectors, hits) if answers(client, 1) else None
+        return answers(client, LARGE) if answers(client, 1) else None
     finally:
         client.close()
 
 
-def await_large_replies(world: World, expected: bool, *, vectors: int = LARGE, hits: int = HITS) -> None:
+def await_large_replies(world: World, expected: bool) -> None:
     """Await that a large reply is sent, or refused."""
 
     def is_so() -> bool:
-        return sends_large_replies(world, vectors, hits) is expected
+        return sends_large_replies(world) is expected
 
     wait_for(is_so, f"a reply of 3 MiB to be {'sent' if expected else 'refused'}", seconds=120, every=2)
 

