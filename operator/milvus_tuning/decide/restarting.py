@@ -105,11 +105,10 @@ def roll_back_on(operation: Operation, index: int, snapshot: Snapshot, now: date
     def is_due(pod: ComponentPod) -> bool:
         return begun <= running_since(pod) < undoing
 
-    if _untouched(record.step, snapshot, begun):
-        return Move(operation=with_record(operation, index, state=StepState.UNDONE, finished_at=now))
-    found = next_pod(record.step, snapshot, is_due)
+    found = None if _untouched(record.step, snapshot, begun) else next_pod(record.step, snapshot, is_due)
     if found is None:
-        return Move(operation=with_record(operation, index, state=StepState.UNDONE, finished_at=now))
+        undone = {"state": StepState.UNDONE, "message": "no pod is left that came with the values that were withdrawn"}
+        return Move(operation=with_record(operation, index, finished_at=now, **undone))
     late = _late(record, now)
     if late is not None:
         left = still_due(record.step, snapshot, is_due)
