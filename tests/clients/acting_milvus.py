@@ -76,6 +76,17 @@ class ActingMilvus:
         found = next(one for one in self.segments if int(one["segmentID"]) == segment)
         found["nodeIds"] = [str(node) for node in nodes]
 
+    def hand_over(self, gone: int, *, stays: int, new: int) -> None:
+        """A node leaves, another one of its replicas serves everything of it, and a new one joins them with nothing."""
+        for segment in self.segments:
+            nodes = {stays if int(node) == gone else int(node) for node in segment["nodeIds"]}
+            segment["nodeIds"] = [str(node) for node in sorted(nodes)]
+        for replica in self.replicas:
+            for group in (replica, *replica["shard_replicas"]):
+                group["node_ids"] = [*(node for node in group["node_ids"] if int(node) != gone), str(new)]
+            for shard in replica["shard_replicas"]:
+                shard["leaderID"] = str(stays) if int(shard["leaderID"]) == gone else shard["leaderID"]
+
     def _load_balance(self, request: Any, context: grpc.ServicerContext) -> Mapping[str, Any]:
         source, (destination,) = request.src_nodeID, request.dst_nodeIDs
         segments = list(request.sealed_segmentIDs)

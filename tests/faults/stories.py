@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from milvus_tuning.api import Consistency, MilvusTuningSpec, TargetKind, TargetReference
@@ -103,9 +104,9 @@ def _level_record(collection: str) -> dict[str, int]:
     return {f"etcd {level_record_key('', 'UID', 'default', collection).strip('/')}": 1}
 
 
-def _a_restart(snapshot: Snapshot) -> tuple[Step, ...]:
-    """A key between the two halves of a restart of the Proxy, as for one that is read at start."""
-    found = restart_bracket(["Proxy"], snapshot)
+def _a_restart(component: str, snapshot: Snapshot) -> tuple[Step, ...]:
+    """A key between the two halves of a restart of the component, as for one that is read at start."""
+    found = restart_bracket([component], snapshot)
     if isinstance(found, str):
         raise TypeError(found)
     back, forward = found
@@ -201,7 +202,14 @@ STORIES = {
         steps=("RestartComponent", "SetConfig", "RestartComponent"),
         writes=2,
         effects={**_key_and_record(TOLERANCE), "create pods/eviction": 1},
-        planned=_a_restart,
+        planned=partial(_a_restart, "Proxy"),
+    ),
+    "restart the QueryNodes": Story(
+        spec={"loadBalancing": {"balanceTolerancePercent": 10}},
+        steps=("RestartComponent", "SetConfig", "RestartComponent"),
+        writes=3,
+        effects={**_key_and_record(TOLERANCE), "create pods/eviction": 2},
+        planned=partial(_a_restart, "QueryNode"),
     ),
     "prefer a zone": Story(
         spec={

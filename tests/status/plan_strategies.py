@@ -122,6 +122,8 @@ def operations(draw: st.DrawFn, change: Change, name: str) -> Operation:
             intended_at=draw(st.none() | MOMENTS),
             finished_at=draw(st.none() | MOMENTS),
             message=draw(WORDS),
+            held_since=draw(st.none() | MOMENTS),
+            held_seconds=draw(st.integers(0, 10**6)),
         )
         for step in change.steps
     )

@@ -155,6 +155,10 @@ class StepStatus(ApiModel):
     intended_at: Timestamp | None = None
     finished_at: Timestamp | None = None
     message: Text = ""
+    held_since: Timestamp | None = Field(default=None, description="From when on a restart has been held by a pause.")
+    held_seconds: int | None = Field(
+        default=None, description="For how long a restart was held before: that does not count towards its deadline."
+    )
 
 
 class OperationStatus(ApiModel):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from milvus_tuning.plan import Operation, Step, StepRecord
+from milvus_tuning.plan import Operation, Reason, Step, StepRecord, StepState
 from milvus_tuning.snapshot import Snapshot
 
 
@@ -47,3 +47,13 @@ def with_record(operation: Operation, index: int, **changes: object) -> Operatio
     """The operation with one of its records changed."""
     record = replace(operation.steps[index], **changes)  # type: ignore[arg-type]
     return replace(operation, steps=(*operation.steps[:index], record, *operation.steps[index + 1 :]))
+
+
+def skipped(operation: Operation, index: int, now: datetime, message: str) -> Operation:
+    """The step as one that is not begun, which ends the operation."""
+    return with_record(operation, index, state=StepState.SKIPPED, finished_at=now, message=message)
+
+
+def finished(operation: Operation, now: datetime, outcome: Reason, message: str) -> Operation:
+    """The operation at its end."""
+    return replace(operation, finished_at=now, outcome=outcome, outcome_message=message)

@@ -23,6 +23,7 @@ from milvus_tuning.api import MilvusTuningSpec, Mode, Verification
 from milvus_tuning.decide.approval import automatic_obstacle, granted
 from milvus_tuning.decide.config.road import FILE_SETTLE_SECONDS
 from milvus_tuning.decide.failing import held_while_failing
+from milvus_tuning.decide.holding import hold_rolls
 from milvus_tuning.decide.moving import is_move
 from milvus_tuning.decide.operation import Call, begin, call_failed, call_succeeded, cancel, next_move, roll_back
 from milvus_tuning.decide.placement_seen import moved_back
@@ -140,7 +141,7 @@ def steps_ended(before: Plan | None, after: Plan) -> bool:
 
 def _one_turn(plan: Plan, sight: Sight) -> Turn:
     if sight.read_only and plan.at_work:
-        return Turn(plan=plan)
+        return Turn(plan=_held(plan, sight.now))
     course: dict[Phase, Callable[[Plan, Sight], Turn]] = {
         Phase.PROPOSED: _hear,
         Phase.APPROVED: _start,
@@ -328,6 +329,12 @@ def _run_back(plan: Plan, sight: Sight) -> Turn:
     outcome = Reason.CANCELLED if verdict is Verdict.CANCELLED else Reason.ROLLED_BACK
     undone = _with(moved, operation=replace(move.operation, outcome=outcome))
     return Turn(plan=_ended(undone, sight.now, verdict, plan.course.verdict_message))
+
+
+def _held(plan: Plan, now: datetime) -> Plan:
+    """The plan as it stays while nothing is called: the time does not count for pods that are not replaced."""
+    operation = plan.course.operation
+    return plan if operation is None else _with(plan, operation=hold_rolls(operation, now))
 
 
 # -- helpers -----------------------------------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ suffer (hold) the next one waits, for ten minutes at most: what was moved until 
 A leaf of the Milvus object is undone once milvus-operator's ConfigMap has followed: who restarts before reads it again.
 
 A restart of a component takes one call for each of its pods (restarting.py), so it stays Intended, or Undoing, until no
-pod is left to be replaced, and its deadline is that of the whole roll.
+pod is left to be replaced, and its deadline is that of the whole roll. A pause holds it between two pods (holding.py).
 """
 
 from __future__ import annotations
@@ -33,9 +33,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from milvus_tuning.api import MilvusTuningSpec, Mode
+from milvus_tuning.api import MilvusTuningSpec
 from milvus_tuning.decide.config.road import not_rendered
-from milvus_tuning.decide.course import Call, Move, is_fresh, passed_seconds, with_record
+from milvus_tuning.decide.course import Call, Move, finished, is_fresh, passed_seconds, skipped, with_record
+from milvus_tuning.decide.holding import counted_seconds, in_a_roll, let_go_on, stopped, stopped_before
 from milvus_tuning.decide.moving import (
     ASK_AGAIN_SECONDS,
     PATIENT_KINDS,
@@ -49,7 +50,7 @@ from milvus_tuning.decide.moving import (
     settled,
 )
 from milvus_tuning.decide.readback import KEY_STEPS, Sight, effect, integer, is_undone, look, obstacle, other_pod_left
-from milvus_tuning.decide.restarting import in_a_roll, is_restart, restarts_back, roll_back_on, roll_on, too_young
+from milvus_tuning.decide.restarting import is_restart, restarts_back, roll_back_on, roll_on, too_young
 from milvus_tuning.decide.words import seconds
 from milvus_tuning.plan import Change, Decision, Operation, Reason, StepKind, StepRecord, StepState, on_resource
 from milvus_tuning.snapshot import Snapshot
@@ -79,7 +80,7 @@ def next_move(
     operation: Operation, snapshot: Snapshot, spec: MilvusTuningSpec, now: datetime, *, hold: str | None = None
 ) -> Move:
     """How the operation goes on, given what the outside shows. hold: why no further segments may be moved now."""
-    move = Move(operation=operation)
+    move = Move(operation=let_go_on(operation, spec, now) if operation.running else operation)
     while move.call is None and move.operation.running:
         after = _one_move(move.operation, snapshot, spec, now, hold)
         if after == move:
@@ -124,7 +125,7 @@ def cancel(operation: Operation, snapshot: Snapshot, now: datetime, why: str) ->
         return operation
     record = operation.steps[index]
     if record.state is StepState.PENDING:
-        return _skipped(operation, index, now, why)
+        return skipped(operation, index, now, why)
     if record.step.kind is StepKind.SCALE_QUERY_NODES and record.step.verification.get("pod") is not None:
         return operation
     return _too_late(operation, index, snapshot, now, why)
@@ -144,16 +145,22 @@ def _one_move(
         return _take_back(operation, snapshot, now)
     index = _next_index(operation)
     if index is None:
-        return Move(operation=_finished(operation, now, Reason.COMPLETED, operation.steps[-1].message))
+        return Move(operation=finished(operation, now, Reason.COMPLETED, operation.steps[-1].message))
     record = operation.steps[index]
     if record.state is StepState.PENDING:
         return _begin_or_wait(operation, index, snapshot, spec, now, hold=hold)
     if not is_fresh(record, snapshot):
         return Move(operation=operation)
-    if record.state is StepState.APPLIED:
+    return _go_on(operation, index, snapshot, spec, now)
+
+
+def _go_on(operation: Operation, index: int, snapshot: Snapshot, spec: MilvusTuningSpec, now: datetime) -> Move:
+    """A step whose intent is on record."""
+    if operation.steps[index].state is StepState.APPLIED:
         return _verify(operation, index, snapshot, now)
-    go_on = roll_on if is_restart(record) else _resume
-    return go_on(operation, index, snapshot, now)
+    if is_restart(operation.steps[index]):
+        return roll_on(operation, index, snapshot, now, why_held=stopped(spec))
+    return _resume(operation, index, snapshot, now)
 
 
 def _begin_or_wait(
@@ -174,10 +181,9 @@ def _next_index(operation: Operation) -> int | None:
 
 def _start(operation: Operation, index: int, snapshot: Snapshot, spec: MilvusTuningSpec, now: datetime) -> Move:
     """Check the precondition afresh and write the intent, or leave it."""
-    step, lets_go = operation.steps[index].step, _lets_go(operation, index)
-    if (spec.paused or spec.mode is Mode.OBSERVE) and not lets_go:
-        why = "paused" if spec.paused else f"mode is {spec.mode}"
-        return Move(operation=_skipped(operation, index, now, f"not started: {why}"))
+    step, lets_go, why = operation.steps[index].step, _lets_go(operation, index), stopped(spec)
+    if why is not None and not lets_go:
+        return Move(operation=stopped_before(operation, index, now, why))
     view = look(step, snapshot)
     if view.sight is Sight.UNKNOWN:
         return _wait_for_sight(operation, index, now, view.message)
@@ -200,14 +206,15 @@ def _start_restart(operation: Operation, index: int, snapshot: Snapshot, now: da
     """Nothing is to be done now for the way back; forward the first pod is replaced, with the intent on record."""
     step = operation.steps[index].step
     if in_the_way is not None and not in_a_roll(operation, index):
-        return Move(operation=_skipped(operation, index, now, in_the_way))
+        return Move(operation=skipped(operation, index, now, in_the_way))
     if restarts_back(operation.steps[index]):
         message = "replaces pods on the way back only"
         return Move(operation=with_record(operation, index, state=StepState.DONE, finished_at=now, message=message))
     waits_for = in_the_way or too_young(step, snapshot, now)
     if waits_for is not None:
         return _wait_for_sight(operation, index, now, waits_for)
-    return roll_on(with_record(operation, index, state=StepState.INTENDED, intended_at=now), index, snapshot, now)
+    intended = with_record(operation, index, state=StepState.INTENDED, intended_at=now, held_seconds=0)
+    return roll_on(intended, index, snapshot, now, why_held=None)
 
 
 def _lets_go(operation: Operation, index: int) -> bool:
@@ -219,7 +226,7 @@ def _lets_go(operation: Operation, index: int) -> bool:
 def _not_begun(operation: Operation, index: int, now: datetime, message: str) -> Operation:
     """A step that is not begun ends the operation; a move leaves what was moved before it, where that is good."""
     if not _is_further_move(operation, index):
-        return _skipped(operation, index, now, message)
+        return skipped(operation, index, now, message)
     records = (
         replace(record, state=StepState.LEFT_OUT, finished_at=now, message=f"left out: {message}")
         if is_move(record) and record.state is StepState.PENDING
@@ -257,7 +264,7 @@ def _wait_for_sight(operation: Operation, index: int, now: datetime, message: st
 def _waited_seconds(operation: Operation, index: int, now: datetime) -> float:
     """Since the step before this one was over."""
     before = operation.steps[index - 1].finished_at if index else None
-    return passed_seconds(before or operation.started_at, now)
+    return counted_seconds(operation.steps[index], before or operation.started_at, now)
 
 
 def _resume(operation: Operation, index: int, snapshot: Snapshot, now: datetime) -> Move:
@@ -309,7 +316,7 @@ def _verify(operation: Operation, index: int, snapshot: Snapshot, now: datetime)
         return Move(operation=_given_up_midway(operation, index, now, message, StepState.SKIPPED))
     if other_pod_left(record.step, snapshot):
         message = f"Kubernetes removed another pod than {record.step.verification.get('pod')}"
-        return Move(operation=_skipped(operation, index, now, message))
+        return Move(operation=skipped(operation, index, now, message))
     deadline_seconds = integer(record.step.verification, "deadlineSeconds") or EFFECT_DEADLINE_SECONDS
     if passed_seconds(record.intended_at, now) <= deadline_seconds or snapshot.workload is None:
         return Move(operation=operation)
@@ -323,7 +330,7 @@ def _too_late(operation: Operation, index: int, snapshot: Snapshot, now: datetim
         return _withdrawn(operation, index, now, message)
     if step.verification.get("pod") is not None:
         stuck = with_record(operation, index, state=StepState.FAILED, finished_at=now, message=message)
-        return _finished(stuck, now, Reason.DRAIN_STUCK, message)
+        return finished(stuck, now, Reason.DRAIN_STUCK, message)
     kept = max(integer(step.undo, "count") or 0, len(snapshot.members))
     back = replace(step, undo={"count": kept})
     return with_record(operation, index, step=back, state=StepState.UNDOING, intended_at=now, message=message)
@@ -375,7 +382,7 @@ def _given_up(operation: Operation, now: datetime) -> Operation:
     given_up = [record for record in reversed(operation.steps) if record.state in _GIVEN_UP and record.message]
     stuck = [record.message for record in given_up if record.state is StepState.FAILED]
     told = [*dict.fromkeys([*(record.message for record in given_up[:1]), *stuck])]
-    return _finished(operation, now, outcome, "; ".join(told))
+    return finished(operation, now, outcome, "; ".join(told))
 
 
 def _outcome(records: Sequence[StepRecord]) -> Reason:
@@ -394,7 +401,7 @@ def _undo_failed(operation: Operation, index: int, now: datetime, message: str) 
     record = operation.steps[index]
     outcome, told = _outcome(operation.steps), f"{dict(record.step.undo)} could not be restored: {message}"
     failed = with_record(operation, index, state=StepState.FAILED, finished_at=now, message=told)
-    return failed if is_move(record) or is_restart(record) else _finished(failed, now, outcome, told)
+    return failed if is_move(record) or is_restart(record) else finished(failed, now, outcome, told)
 
 
 # -- records ---------------------------------------------------------------------------------------------------------
@@ -404,11 +411,3 @@ def _with_cause(operation: Operation, call: Call, message: str) -> str:
     """Why the step is taken back, and how the last try to do so went."""
     cause = operation.steps[call.step_index].message.split(_TAKING_BACK)[0]
     return f"{cause}{_TAKING_BACK}{message}" if cause else message
-
-
-def _skipped(operation: Operation, index: int, now: datetime, message: str) -> Operation:
-    return with_record(operation, index, state=StepState.SKIPPED, finished_at=now, message=message)
-
-
-def _finished(operation: Operation, now: datetime, outcome: Reason, message: str) -> Operation:
-    return replace(operation, finished_at=now, outcome=outcome, outcome_message=message)

@@ -17,6 +17,7 @@ five seconds: between those that ran before and those that come after lies a gap
 A pod that is due and ready goes only when the component is whole and nothing freezes the cluster, also where the freeze
 comes of this very roll (a coordinator that has just started, a collection that is being loaded): it ends, and if not,
 the deadline of the step does it. Then the steps before it are taken back: the keys first, then the pods that read them.
+A pause lets no further pod go at all, and its time does not count (holding.py).
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from milvus_tuning.decide.course import Call, Move, is_fresh, passed_seconds, with_record
+from milvus_tuning.decide.course import Call, Move, is_fresh, with_record
+from milvus_tuning.decide.holding import counted_seconds, hold_step
 from milvus_tuning.decide.readback import integer
 from milvus_tuning.decide.restart_seen import component_of, leads_back, next_pod, pods_of, running_since, still_due
 from milvus_tuning.decide.words import listed, seconds
@@ -56,20 +58,14 @@ def restarts_back(record: StepRecord) -> bool:
     return is_restart(record) and leads_back(record.step)
 
 
-def in_a_roll(operation: Operation, index: int) -> bool:
-    """Whether pods have been replaced before this restart: what freezes then may come of that, and is waited for."""
-    earlier = (one for one in operation.steps[:index] if is_restart(one) and not leads_back(one.step))
-    return is_restart(operation.steps[index]) and any(one.state is StepState.DONE for one in earlier)
-
-
 def too_young(step: Step, snapshot: Snapshot, now: datetime) -> str | None:
     """Which pods have come so lately that nothing may be told by their times yet, in words."""
     young = [pod.pod for pod in pods_of(component_of(step), snapshot) if running_since(pod) >= _boundary(now)]
     return f"{listed(young)} has only just started" if young else None
 
 
-def roll_on(operation: Operation, index: int, snapshot: Snapshot, now: datetime) -> Move:
-    """How a Forward whose intent is on record goes on: the next pod, a wait, its end."""
+def roll_on(operation: Operation, index: int, snapshot: Snapshot, now: datetime, *, why_held: str | None) -> Move:
+    """How a Forward whose intent is on record goes on: the next pod, a wait, its end. While held no pod goes."""
     record = operation.steps[index]
     if record.intended_at is None:
         raise ValueError(f"step {index} is {record.state} and has no time of its intent")
@@ -80,8 +76,15 @@ def roll_on(operation: Operation, index: int, snapshot: Snapshot, now: datetime)
 
     found = next_pod(record.step, snapshot, is_due)
     if found is None:
-        message = f"all {_counted(record.step, snapshot)} were replaced"
-        return Move(operation=with_record(operation, index, state=StepState.DONE, finished_at=now, message=message))
+        done = {
+            "state": StepState.DONE,
+            "held_since": None,
+            "message": f"all {_counted(record.step, snapshot)} were replaced",
+        }
+        return Move(operation=with_record(operation, index, finished_at=now, **done))
+    if why_held is not None:
+        message = f"{still_due(record.step, snapshot, is_due)} to be replaced; waits: {why_held}"
+        return Move(operation=hold_step(operation, index, now, message=message))
     late = _late(record, now)
     if late is not None:
         message = f"{late}: {found if isinstance(found, str) else record.message}"
@@ -102,11 +105,10 @@ def roll_back_on(operation: Operation, index: int, snapshot: Snapshot, now: date
     def is_due(pod: ComponentPod) -> bool:
         return begun <= running_since(pod) < undoing
 
-    if _untouched(record.step, snapshot, begun):
-        return Move(operation=with_record(operation, index, state=StepState.UNDONE, finished_at=now))
-    found = next_pod(record.step, snapshot, is_due)
+    found = None if _untouched(record.step, snapshot, begun) else next_pod(record.step, snapshot, is_due)
     if found is None:
-        return Move(operation=with_record(operation, index, state=StepState.UNDONE, finished_at=now))
+        undone = {"state": StepState.UNDONE, "message": "no pod is left that came with the values that were withdrawn"}
+        return Move(operation=with_record(operation, index, finished_at=now, **undone))
     late = _late(record, now)
     if late is not None:
         left = still_due(record.step, snapshot, is_due)
@@ -163,7 +165,7 @@ def _held(snapshot: Snapshot, *, back: bool) -> str | None:
 
 def _late(record: StepRecord, now: datetime) -> str | None:
     deadline = integer(record.step.verification, "deadlineSeconds") or FALLBACK_DEADLINE_SECONDS
-    return f"not within {seconds(deadline)}" if passed_seconds(record.intended_at, now) > deadline else None
+    return f"not within {seconds(deadline)}" if counted_seconds(record, record.intended_at, now) > deadline else None
 
 
 def _boundary(moment: datetime) -> datetime:

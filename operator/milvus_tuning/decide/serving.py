@@ -1,4 +1,4 @@
-"""Whether the QueryNodes that are ready and stay serve everything: each sealed segment, for each in-memory replica."""
+"""Whether the QueryNodes that are ready and stay serve everything: each shard and sealed segment of each replica."""
 
 from __future__ import annotations
 
@@ -25,7 +25,14 @@ def not_served(snapshot: Snapshot) -> str | None:
     homeless = _homeless_segments(snapshot)
     if homeless:
         return f"{len(homeless)} segments are not served by the QueryNodes that stayed ({listed(map(str, homeless))})"
-    return None
+    leaderless = _leaderless_shards(snapshot)
+    return f"the QueryNodes that stayed do not lead {listed(leaderless)}" if leaderless else None
+
+
+def _leaderless_shards(snapshot: Snapshot) -> list[str]:
+    """Channels whose shard leader is another node than a member: searches of them fail, or are about to move."""
+    members = {node.node_id for node in snapshot.members}
+    return [channel for one in snapshot.replicas for channel, leader in one.leaders if leader not in members]
 
 
 def _homeless_segments(snapshot: Snapshot) -> list[int]:

@@ -101,13 +101,19 @@ class StepState(enum.StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StepRecord:
-    """A step and its course so far."""
+    """A step and its course so far.
+
+    held_since is from when on a roll has been held, None where it is not; held_seconds is the time for which it was
+    held before. Neither counts towards its deadline.
+    """
 
     step: Step
     state: StepState = StepState.PENDING
     intended_at: datetime | None = None
     finished_at: datetime | None = None
     message: str = ""
+    held_since: datetime | None = None
+    held_seconds: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

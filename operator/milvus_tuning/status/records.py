@@ -99,6 +99,8 @@ def step_to_status(record: StepRecord) -> StepStatus:
         intended_at=time_or_none(record.intended_at),
         finished_at=time_or_none(record.finished_at),
         message=record.message[:TEXT_LENGTH],
+        held_since=time_or_none(record.held_since),
+        held_seconds=record.held_seconds or None,
     )
 
 
@@ -117,6 +119,8 @@ def step_from_status(stored: StepStatus) -> StepRecord:
         intended_at=parse_time_or_none(stored.intended_at),
         finished_at=parse_time_or_none(stored.finished_at),
         message=stored.message,
+        held_since=parse_time_or_none(stored.held_since),
+        held_seconds=stored.held_seconds or 0,
     )
 
 

@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import sys
+import tarfile
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -66,6 +67,20 @@ def prometheus() -> Image:
     inputs: list[str | bytes | Path] = [module / "go.mod", module / "go.sum", *GO_TAGS]
     layer = _layer("prometheus", inputs, lambda work: _prometheus(work, module))
     return Image(name=PROMETHEUS, layers=(base_layer(), layer), entrypoint=("/usr/bin/prometheus",))
+
+
+def prometheus_program() -> Path:
+    """The binary of that image, for a test that runs it without a cluster."""
+    layer = prometheus().layers[-1]
+
+    def unpack(folder: Path) -> None:
+        with tarfile.open(layer) as files:
+            member = files.extractfile("usr/bin/prometheus")
+            assert member is not None, "usr/bin/prometheus is a file"
+            (folder / "prometheus").write_bytes(member.read())
+        (folder / "prometheus").chmod(0o755)
+
+    return built("prometheus", [str(layer)], unpack) / "prometheus"
 
 
 def kafka() -> Image:
