@@ -8,6 +8,8 @@ from datetime import datetime
 from milvus_tuning.plan import Operation, Reason, Step, StepRecord, StepState
 from milvus_tuning.snapshot import Snapshot
 
+INTENT_DEADLINE_SECONDS = 300.0  # a write that does not go through, or cannot be read back, for so long is given up
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Call:

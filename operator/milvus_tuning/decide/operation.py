@@ -29,16 +29,22 @@ pod is left to be replaced, and its deadline is that of the whole roll. A pause 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from milvus_tuning.api import MilvusTuningSpec
-from milvus_tuning.decide.config.road import not_rendered
-from milvus_tuning.decide.course import Call, Move, finished, is_fresh, passed_seconds, skipped, with_record
+from milvus_tuning.decide.course import (
+    INTENT_DEADLINE_SECONDS,
+    Call,
+    Move,
+    finished,
+    is_fresh,
+    passed_seconds,
+    skipped,
+    with_record,
+)
 from milvus_tuning.decide.holding import counted_seconds, in_a_roll, let_go_on, stopped, stopped_before
 from milvus_tuning.decide.moving import (
-    ASK_AGAIN_SECONDS,
     PATIENT_KINDS,
     TASK_SECONDS,
     THROTTLE_SECONDS,
@@ -46,23 +52,20 @@ from milvus_tuning.decide.moving import (
     has_moved,
     is_move,
     may_stop_before,
-    may_take_back,
     settled,
 )
-from milvus_tuning.decide.readback import KEY_STEPS, Sight, effect, integer, is_undone, look, obstacle, other_pod_left
-from milvus_tuning.decide.restarting import is_restart, restarts_back, roll_back_on, roll_on, too_young
+from milvus_tuning.decide.readback import KEY_STEPS, Sight, effect, integer, look, obstacle, other_pod_left
+from milvus_tuning.decide.restarting import is_restart, restarts_back, roll_on, too_young
+from milvus_tuning.decide.taking_back import GIVEN_UP, take_back, undo_failed
 from milvus_tuning.decide.words import seconds
 from milvus_tuning.plan import Change, Decision, Operation, Reason, StepKind, StepRecord, StepState, on_resource
 from milvus_tuning.snapshot import Snapshot
 
 __all__ = ["Call", "Move", "begin", "call_failed", "call_succeeded", "cancel", "next_move", "roll_back"]
 
-INTENT_DEADLINE_SECONDS = 300.0  # a write that does not go through, or cannot be read back, for so long is given up
 EFFECT_DEADLINE_SECONDS = 120.0  # where the step names none: marks and keys are seen with the next observation
 _TAKING_BACK, _WAITS = "; taken back: ", "waits: "
-_GIVEN_UP = frozenset({StepState.FAILED, StepState.SKIPPED, StepState.UNDOING, StepState.UNDONE})
 _OVER = frozenset({StepState.DONE, StepState.LEFT_OUT})
-_TO_UNDO = frozenset({StepState.APPLIED, StepState.DONE, StepState.UNDOING})
 
 
 def begin(decision: Decision | Change, *, operation_id: str, now: datetime) -> Operation:
@@ -111,7 +114,7 @@ def call_failed(operation: Operation, call: Call, now: datetime, message: str, r
         told = message if plain else _with_cause(operation, call, message)
         return with_record(operation, call.step_index, message=told)
     if call.undo:
-        return _undo_failed(operation, call.step_index, now, message)
+        return undo_failed(operation, call.step_index, now, message)
     return _given_up_midway(operation, call.step_index, now, message, StepState.FAILED)
 
 
@@ -121,7 +124,7 @@ def cancel(operation: Operation, snapshot: Snapshot, now: datetime, why: str) ->
     A drain that has begun cannot be called back: Kubernetes has told the pod to stop. It is watched to its end.
     """
     index = _next_index(operation)
-    if index is None or any(record.state in _GIVEN_UP for record in operation.steps):
+    if index is None or any(record.state in GIVEN_UP for record in operation.steps):
         return operation
     record = operation.steps[index]
     if record.state is StepState.PENDING:
@@ -141,8 +144,8 @@ def roll_back(operation: Operation, now: datetime, why: str) -> Operation:
 def _one_move(
     operation: Operation, snapshot: Snapshot, spec: MilvusTuningSpec, now: datetime, hold: str | None
 ) -> Move:
-    if any(record.state in _GIVEN_UP for record in operation.steps):
-        return _take_back(operation, snapshot, now)
+    if any(record.state in GIVEN_UP for record in operation.steps):
+        return take_back(operation, snapshot, now)
     index = _next_index(operation)
     if index is None:
         return Move(operation=finished(operation, now, Reason.COMPLETED, operation.steps[-1].message))
@@ -334,74 +337,6 @@ def _too_late(operation: Operation, index: int, snapshot: Snapshot, now: datetim
     kept = max(integer(step.undo, "count") or 0, len(snapshot.members))
     back = replace(step, undo={"count": kept})
     return with_record(operation, index, step=back, state=StepState.UNDOING, intended_at=now, message=message)
-
-
-# -- back ------------------------------------------------------------------------------------------------------------
-
-
-def _take_back(operation: Operation, snapshot: Snapshot, now: datetime) -> Move:
-    """Undo what was done, the last first; then the operation is over."""
-    index = _last_to_undo(operation)
-    if index is None:
-        return Move(operation=_given_up(operation, now))
-    take_back = roll_back_on if restarts_back(operation.steps[index]) else _take_one_back
-    return take_back(operation, index, snapshot, now)
-
-
-def _take_one_back(operation: Operation, index: int, snapshot: Snapshot, now: datetime) -> Move:
-    record = operation.steps[index]
-    if record.state is not StepState.UNDOING:
-        undoing = with_record(operation, index, state=StepState.UNDOING, intended_at=now, finished_at=None)
-        return Move(operation=undoing)
-    known = not is_move(record) or may_take_back(operation, record, snapshot, now)
-    undone = is_undone(record.step, snapshot) if known else None
-    called = record.finished_at is not None and on_resource(record.step)
-    if undone or (called and not_rendered(record.step, snapshot, back=True) is None):
-        return Move(operation=with_record(operation, index, state=StepState.UNDONE, finished_at=now))
-    if passed_seconds(record.intended_at, now) > INTENT_DEADLINE_SECONDS:
-        return Move(operation=_undo_failed(operation, index, now, record.message))
-    asked = called or (record.finished_at is not None and passed_seconds(record.finished_at, now) < ASK_AGAIN_SECONDS)
-    if undone is None or asked:
-        return Move(operation=operation)
-    return Move(operation=operation, call=Call(step_index=index, undo=True))
-
-
-def _last_to_undo(operation: Operation) -> int | None:
-    """Where a move could not be taken back the earlier ones stay too, but not what was held for them."""
-    stuck = any(is_move(record) and record.state is StepState.FAILED for record in operation.steps)
-    places = [
-        place
-        for place, record in enumerate(operation.steps)
-        if record.state in _TO_UNDO and not (stuck and is_move(record))
-    ]
-    return places[-1] if places else None
-
-
-def _given_up(operation: Operation, now: datetime) -> Operation:
-    outcome = _outcome(operation.steps)
-    given_up = [record for record in reversed(operation.steps) if record.state in _GIVEN_UP and record.message]
-    stuck = [record.message for record in given_up if record.state is StepState.FAILED]
-    told = [*dict.fromkeys([*(record.message for record in given_up[:1]), *stuck])]
-    return finished(operation, now, outcome, "; ".join(told))
-
-
-def _outcome(records: Sequence[StepRecord]) -> Reason:
-    """Why it was given up, told from the states alone so that a restart in the middle changes nothing."""
-    states = {record.state for record in records}
-    if StepState.SKIPPED in states:
-        return Reason.PRECONDITION_CHANGED
-    sizes = [record for record in records if record.step.kind is StepKind.SCALE_QUERY_NODES]
-    if any(record.state in {StepState.UNDONE, StepState.UNDOING} for record in sizes):
-        return Reason.INSUFFICIENT_CAPACITY
-    return Reason.UNDONE
-
-
-def _undo_failed(operation: Operation, index: int, now: datetime, message: str) -> Operation:
-    """What was done stays; a person must look. What was held for a move is still let go, other components roll back."""
-    record = operation.steps[index]
-    outcome, told = _outcome(operation.steps), f"{dict(record.step.undo)} could not be restored: {message}"
-    failed = with_record(operation, index, state=StepState.FAILED, finished_at=now, message=told)
-    return failed if is_move(record) or is_restart(record) else finished(failed, now, outcome, told)
 
 
 # -- records ---------------------------------------------------------------------------------------------------------
