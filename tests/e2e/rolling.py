@@ -65,8 +65,10 @@ class PodWatch:
 
 
 def _moment(pods: dict[str, dict[str, Any]]) -> Moment:
-    leaving = frozenset(uid for uid, pod in pods.items() if "deletionTimestamp" in pod["metadata"])
-    ready = frozenset(uid for uid, pod in pods.items() if uid not in leaving and _is_ready(pod))
+    """A pod whose containers have ended is gone, though its object stays for a moment."""
+    there = {uid: pod for uid, pod in pods.items() if pod["status"].get("phase") not in {"Succeeded", "Failed"}}
+    leaving = frozenset(uid for uid, pod in there.items() if "deletionTimestamp" in pod["metadata"])
+    ready = frozenset(uid for uid, pod in there.items() if uid not in leaving and _is_ready(pod))
     return Moment(ready=ready, leaving=leaving)
 
 
