@@ -140,6 +140,18 @@ def test_what_to_commit_is_the_fields_that_differ_and_which_ones_go() -> None:
     assert yaml.safe_load(text) == {"spec": THEN}
 
 
+def test_fields_of_query_nodes_go_by_name() -> None:
+    both = {"readConcurrencyPercent": 200, "zonePreference": "WithProxies"}
+    policy = a_declaring_policy({"queryNodes": {"minCount": 2, "maxCount": 6, **both}, "configDelivery": "Etcd"})
+    text = to_commit(policy, declared_now(policy), {"queryNodes": {}})
+    gone = ["configDelivery", "queryNodes.readConcurrencyPercent", "queryNodes.zonePreference"]
+    assert [line.removeprefix("# and remove spec.") for line in text.splitlines()[1:]] == gone
+    assert merge_patch(declared_now(policy), {"queryNodes": {}}) == {
+        "configDelivery": None,
+        "queryNodes": dict.fromkeys(both),
+    }
+
+
 # -- against an API server ---------------------------------------------------------------------------------------------
 
 

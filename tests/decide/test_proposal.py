@@ -143,7 +143,8 @@ DECLARING: dict[str, Any] = {
     "storage": {"cache": {"reservedMemory": "8Gi"}},
     "consistency": {"collections": [{"name": "produkte-ä", "level": "Strong"}]},
     "config_overrides": {"queryCoord.taskExecutionCap": "128"},
-    "query_nodes": {"readConcurrencyPercent": 200},
+    "query_nodes": {"readConcurrencyPercent": 200, "zonePreference": "WithProxies"},
+    "config_delivery": "Etcd",
     "in_memory_replicas": {"maxCount": 3},
     "profile": {"name": "RAG", "revision": 1},
 }
@@ -156,7 +157,8 @@ def test_a_plan_keeps_what_was_declared_of_the_configuration_and_nothing_else() 
         "storage": {"cache": {"reservedMemory": "8Gi", "usablePercent": 70}},
         "consistency": {"collections": [{"database": "default", "name": "produkte-ä", "level": "Strong"}]},
         "configOverrides": {"queryCoord.taskExecutionCap": "128"},
-        "queryNodes": {"readConcurrencyPercent": 200},
+        "queryNodes": {"readConcurrencyPercent": 200, "zonePreference": "WithProxies"},
+        "configDelivery": "Etcd",
     }
 
 

@@ -30,8 +30,8 @@ from milvus_tuning.errors import ConfigError
 if TYPE_CHECKING:
     from milvus_tuning.cli.cluster import Cluster
 
-FIELDS = ("loadBalancing", "network", "storage", "consistency", "configOverrides")
-QUERY_NODES, READ_CONCURRENCY = "queryNodes", "readConcurrencyPercent"
+FIELDS = ("configDelivery", "loadBalancing", "network", "storage", "consistency", "configOverrides")
+QUERY_NODES, OF_QUERY_NODES = "queryNodes", ("readConcurrencyPercent", "zonePreference")
 ATTEMPTS = 5  # the operator writes the status every minute, which changes the resourceVersion
 NOT_DECLARED = "(not declared)"
 TOOLS_BY_MARK = {
@@ -116,9 +116,10 @@ def declared_then(plan: Body, policy: Body) -> Body:
     if not isinstance(found, dict):
         raise ConfigError(f"plan {name(plan)}: spec.change.declared is no JSON object")
     if QUERY_NODES in found and not mapping(policy, "spec", QUERY_NODES):
+        fields = " and ".join(f"{QUERY_NODES}.{field}" for field in mapping(found, QUERY_NODES))
         raise ConfigError(
-            f"{QUERY_NODES}.{READ_CONCURRENCY} was declared when {name(plan)} was made, and {name(policy)} has no "
-            f"{QUERY_NODES} any more: declare {QUERY_NODES} with its bounds, then revert"
+            f"{fields} was declared when {name(plan)} was made, and {name(policy)} has no {QUERY_NODES} any more: "
+            f"declare {QUERY_NODES} with its bounds, then revert"
         )
     return _complete(found)
 
@@ -127,12 +128,12 @@ def declared_now(policy: Body) -> Body:
     """What the policy declares of Milvus's configuration now."""
     spec = mapping(policy, "spec")
     found = {field: spec[field] for field in FIELDS if field in spec}
-    concurrency = at(spec, QUERY_NODES, READ_CONCURRENCY)
-    return _complete(found if concurrency is None else found | {QUERY_NODES: {READ_CONCURRENCY: concurrency}})
+    nodes = {field: value for field, value in mapping(spec, QUERY_NODES).items() if field in OF_QUERY_NODES}
+    return _complete(found | {QUERY_NODES: nodes} if nodes else found)
 
 
 def _complete(found: Body) -> Body:
-    """With a map for queryNodes, of which only one field is ours to take away."""
+    """With a map for queryNodes, of which only some fields are ours to take away."""
     return {QUERY_NODES: {}, **found}
 
 
@@ -196,10 +197,11 @@ def to_commit(policy: Body, now: Body, then: Body) -> str:
     stay = {field: then[field] for field in changed if _filled(then, field)}
     gone = [field for field in changed if field not in stay]
     if QUERY_NODES in gone:
-        gone[gone.index(QUERY_NODES)] = f"{QUERY_NODES}.{READ_CONCURRENCY}"
+        place = gone.index(QUERY_NODES)
+        gone[place : place + 1] = [f"{QUERY_NODES}.{field}" for field in mapping(now, QUERY_NODES)]
     where = f"{text(policy, 'metadata', 'namespace')}/{name(policy)}"
     lines = [
-        f"# MilvusTuning {where}: put these in the place of what spec says of them now (of queryNodes, the one field)"
+        f"# MilvusTuning {where}: put these in the place of what spec says of them now (of queryNodes, these fields)"
     ]
     lines += [f"# and remove spec.{field}" for field in gone]
     return "\n".join(lines) + "\n" + (yaml.safe_dump({"spec": stay}, sort_keys=False) if stay else "")

@@ -39,8 +39,9 @@ SIGNIFICANT_DIGITS = 3
 # Parts of the spec that say what may be done with a change, and when, but not which change; a profile only proposes.
 _NO_INTENT = frozenset({"mode", "paused", "profile", "approval", "verification", "maintenance_windows"})
 
-# Parts of the spec that are about Milvus's own configuration, with queryNodes.readConcurrencyPercent.
-_CONFIGURATION = ("loadBalancing", "network", "storage", "consistency", "configOverrides")
+# Parts of the spec that are about Milvus's own configuration, and the fields of queryNodes that are.
+_CONFIGURATION = ("configDelivery", "loadBalancing", "network", "storage", "consistency", "configOverrides")
+_OF_QUERY_NODES = ("readConcurrencyPercent", "zonePreference")
 
 # Reasons of a decision without steps that was made with full sight and wants no change of size. Each other reason says
 # nothing against a plan: the decision was not made, was made and withheld, or waits for a window or a rest.
@@ -107,9 +108,9 @@ def declared_text(spec: MilvusTuningSpec) -> str | None:
     """
     whole = spec.model_dump(mode="json", by_alias=True, exclude_none=True)
     kept = {name: whole[name] for name in _CONFIGURATION if name in whole}
-    concurrency = whole.get("queryNodes", {}).get("readConcurrencyPercent")
-    if concurrency is not None:
-        kept["queryNodes"] = {"readConcurrencyPercent": concurrency}
+    nodes = {name: value for name, value in whole.get("queryNodes", {}).items() if name in _OF_QUERY_NODES}
+    if nodes:
+        kept["queryNodes"] = nodes
     text = _canonical(kept)
     return text if len(text) <= MOST_DECLARED_CHARACTERS else None
 
