@@ -32,8 +32,7 @@ from milvus_tuning.api import (
     PlanApproval,
     PlanChange,
 )
-from milvus_tuning.apply.context import CONFLICT, NOT_FOUND, kubernetes_errors
-from milvus_tuning.apply.pods import MERGE_PATCH
+from milvus_tuning.apply.context import CONFLICT, MERGE_PATCH, NOT_FOUND, kubernetes_errors
 from milvus_tuning.errors import ApplyError
 from milvus_tuning.plan import Ballot, Change, Course, Operation, Phase, Plan, Prediction, Reason, Risk
 from milvus_tuning.status.plans import (

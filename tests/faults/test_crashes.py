@@ -17,7 +17,7 @@ from kubernetes.client import AppsV1Api
 from kubernetes.config import new_client_from_config
 
 from milvus_tuning.api import FIELD_MANAGER
-from milvus_tuning.apply.scale import APPLY_PATCH
+from milvus_tuning.apply.context import APPLY_PATCH
 from milvus_tuning.catalogue import config_key
 from milvus_tuning.clients.etcd import Put
 from tests.faults.ending import OVER, STEPS_OVER

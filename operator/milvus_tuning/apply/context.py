@@ -18,6 +18,7 @@ from milvus_tuning.snapshot import QueryNode, Workload
 
 CONFLICT_RETRIES = 4  # status updates of a busy Deployment bump resourceVersion; more than this is a fight
 NOT_FOUND, CONFLICT = 404, 409
+MERGE_PATCH, APPLY_PATCH = "application/merge-patch+json", "application/apply-patch+yaml"
 _WORTH_RETRYING = frozenset({CONFLICT, 408, 429, 500, 502, 503, 504})
 _PASSING = frozenset({MilvusFailure.UNREACHABLE, MilvusFailure.BUSY})
 

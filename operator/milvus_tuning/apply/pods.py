@@ -12,6 +12,7 @@ from kubernetes.client import ApiException, CoreV1Api, V1ObjectMeta
 from milvus_tuning.api import FIELD_MANAGER
 from milvus_tuning.apply.context import (
     CONFLICT_RETRIES,
+    MERGE_PATCH,
     NOT_FOUND,
     ApplyContext,
     PreconditionChanged,
@@ -24,7 +25,6 @@ from milvus_tuning.errors import ApplyError
 from milvus_tuning.plan import Parameters, Step
 
 DELETION_COST_ANNOTATION = "controller.kubernetes.io/pod-deletion-cost"
-MERGE_PATCH = "application/merge-patch+json"
 
 
 def mark_pod(step: Step, *, undo: bool, context: ApplyContext) -> str:

@@ -24,7 +24,7 @@ from milvus_tuning.apply.context import (
     unless_conflict,
     workload_name,
 )
-from milvus_tuning.apply.scale import MILVUS_GROUP, MILVUS_PLURAL, MILVUS_VERSION
+from milvus_tuning.apply.milvus_object import milvus_path
 from milvus_tuning.errors import ApplyError
 from milvus_tuning.snapshot import WorkloadKind
 
@@ -98,5 +98,5 @@ def _path(context: ApplyContext) -> tuple[str, str, str, str, str]:
     """Group, version, namespace, plural, name. The client's typed Deployment would lose the order of managedFields."""
     workload = context.workload
     if workload.kind is WorkloadKind.MILVUS:
-        return (MILVUS_GROUP, MILVUS_VERSION, workload.namespace, MILVUS_PLURAL, workload.name)
+        return milvus_path(context)
     return ("apps", "v1", workload.namespace, "deployments", workload.name)

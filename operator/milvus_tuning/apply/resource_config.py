@@ -8,26 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
-from kubernetes.client import CustomObjectsApi
-
-from milvus_tuning.api import FIELD_MANAGER
 from milvus_tuning.apply.context import (
     ApplyContext,
-    PreconditionChanged,
     kubernetes_errors,
     unless_conflict,
     workload_name,
 )
-from milvus_tuning.apply.scale import MILVUS_GROUP, MILVUS_PLURAL, MILVUS_VERSION
+from milvus_tuning.apply.milvus_object import merge_milvus, read_milvus
 from milvus_tuning.catalogue import normalised, stored_spelling
 from milvus_tuning.clients import resource_config as leaves
 from milvus_tuning.clients.resource_config import Leaf, LeafRecord, ResourceConfigError
 from milvus_tuning.errors import ApplyError
 from milvus_tuning.snapshot import OwnedKey, WorkloadKind
-
-MERGE_PATCH = "application/merge-patch+json"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,7 +81,7 @@ class StoredLeaf:
             raise ApplyError(trouble, retryable=False)
         self.context.require_lease()
         with kubernetes_errors(f"writing {self.path}"):
-            if not unless_conflict(lambda: _patched(self.context, patch)):
+            if not unless_conflict(lambda: merge_milvus(self.context, patch)):
                 raise ApplyError(f"{self.path}: the object changed while it was being written", retryable=True)
 
 
@@ -122,30 +116,4 @@ def _read(context: ApplyContext) -> dict[str, Any]:
     if context.workload.kind is not WorkloadKind.MILVUS:
         text = f"{workload_name(context)} is not of kind Milvus and has no spec.config: use configDelivery: Etcd"
         raise ApplyError(text, retryable=False)
-    with kubernetes_errors(f"reading spec.config of {workload_name(context)}"):
-        found = CustomObjectsApi(context.api_client).get_namespaced_custom_object(
-            MILVUS_GROUP,
-            MILVUS_VERSION,
-            context.workload.namespace,
-            MILVUS_PLURAL,
-            context.workload.name,
-            _request_timeout=context.timeout_seconds,
-        )
-    body = cast("dict[str, Any]", found)
-    if body["metadata"].get("deletionTimestamp"):
-        raise PreconditionChanged(f"{workload_name(context)} is being deleted")
-    return body
-
-
-def _patched(context: ApplyContext, patch: dict[str, Any]) -> None:
-    CustomObjectsApi(context.api_client).patch_namespaced_custom_object(
-        MILVUS_GROUP,
-        MILVUS_VERSION,
-        context.workload.namespace,
-        MILVUS_PLURAL,
-        context.workload.name,
-        patch,
-        field_manager=FIELD_MANAGER,
-        _content_type=MERGE_PATCH,
-        _request_timeout=context.timeout_seconds,
-    )
+    return read_milvus(context, "spec.config")

@@ -12,12 +12,13 @@ scales too.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
-from kubernetes.client import AppsV1Api, CustomObjectsApi
+from kubernetes.client import AppsV1Api
 
 from milvus_tuning.api import FIELD_MANAGER
 from milvus_tuning.apply.context import (
+    APPLY_PATCH,
     CONFLICT_RETRIES,
     ApplyContext,
     PreconditionChanged,
@@ -26,12 +27,10 @@ from milvus_tuning.apply.context import (
     unless_conflict,
     workload_name,
 )
+from milvus_tuning.apply.milvus_object import apply_milvus, read_milvus
 from milvus_tuning.errors import ApplyError
 from milvus_tuning.plan import Step
 from milvus_tuning.snapshot import WorkloadKind
-
-APPLY_PATCH = "application/apply-patch+yaml"
-MILVUS_GROUP, MILVUS_VERSION, MILVUS_PLURAL = "milvus.io", "v1beta1", "milvuses"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,9 +62,9 @@ def scale_query_nodes(step: Step, *, undo: bool, context: ApplyContext) -> str:
 
 
 def _read(context: ApplyContext) -> _Live:
+    if context.workload.kind is WorkloadKind.MILVUS:
+        return _live_milvus(context, read_milvus(context, "the replica count"))
     with kubernetes_errors(f"reading the replica count of {workload_name(context)}"):
-        if context.workload.kind is WorkloadKind.MILVUS:
-            return _live_milvus(context, read_milvus(context))
         scale = AppsV1Api(context.api_client).read_namespaced_deployment_scale(
             context.workload.name, context.workload.namespace, _request_timeout=context.timeout_seconds
         )
@@ -77,8 +76,6 @@ def _read(context: ApplyContext) -> _Live:
 def _live_milvus(context: ApplyContext, body: dict[str, Any]) -> _Live:
     """The count in a Milvus object; refused where the field is not the one that counts, or belongs to an autoscaler."""
     query_node = body.get("spec", {}).get("components", {}).get("queryNode") or {}
-    if body["metadata"].get("deletionTimestamp"):
-        raise PreconditionChanged(f"{workload_name(context)} is being deleted")
     if query_node.get("groups"):
         raise PreconditionChanged(
             f"{workload_name(context)} has queryNode.groups: its queryNode.replicas counts for nothing"
@@ -87,19 +84,6 @@ def _live_milvus(context: ApplyContext, body: dict[str, Any]) -> _Live:
     if count < 0:
         raise PreconditionChanged(f"{workload_name(context)} has queryNode.replicas -1: an autoscaler owns the count")
     return _Live(count=count, resource_version=body["metadata"]["resourceVersion"])
-
-
-def read_milvus(context: ApplyContext) -> dict[str, Any]:
-    """The Milvus object as it is stored."""
-    found = CustomObjectsApi(context.api_client).get_namespaced_custom_object(
-        MILVUS_GROUP,
-        MILVUS_VERSION,
-        context.workload.namespace,
-        MILVUS_PLURAL,
-        context.workload.name,
-        _request_timeout=context.timeout_seconds,
-    )
-    return cast("dict[str, Any]", found)
 
 
 def _written(context: ApplyContext, count: int, resource_version: str) -> bool:
@@ -129,22 +113,5 @@ def _write_deployment(context: ApplyContext, count: int, resource_version: str) 
 
 
 def _write_milvus(context: ApplyContext, count: int, resource_version: str) -> None:
-    name, namespace = context.workload.name, context.workload.namespace
-    body = {
-        "apiVersion": f"{MILVUS_GROUP}/{MILVUS_VERSION}",
-        "kind": "Milvus",
-        "metadata": {"name": name, "namespace": namespace, "resourceVersion": resource_version},
-        "spec": {"components": {"queryNode": {"replicas": count}}},
-    }
-    CustomObjectsApi(context.api_client).patch_namespaced_custom_object(
-        MILVUS_GROUP,
-        MILVUS_VERSION,
-        namespace,
-        MILVUS_PLURAL,
-        name,
-        body,
-        field_manager=FIELD_MANAGER,
-        force=True,
-        _content_type=APPLY_PATCH,
-        _request_timeout=context.timeout_seconds,
-    )
+    leaves = {"spec": {"components": {"queryNode": {"replicas": count}}}}
+    apply_milvus(context, leaves, resource_version, manager=FIELD_MANAGER)

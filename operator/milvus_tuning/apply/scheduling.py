@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from kubernetes.client import CustomObjectsApi
-
 from milvus_tuning.apply.context import (
     CONFLICT_RETRIES,
     ApplyContext,
@@ -20,7 +18,7 @@ from milvus_tuning.apply.context import (
     unless_conflict,
     workload_name,
 )
-from milvus_tuning.apply.scale import APPLY_PATCH, MILVUS_GROUP, MILVUS_PLURAL, MILVUS_VERSION, read_milvus
+from milvus_tuning.apply.milvus_object import apply_milvus, read_milvus
 from milvus_tuning.catalogue import SCHEDULING_FIELD, zone_terms
 from milvus_tuning.clients.scheduling import SCHEDULING_MANAGER, scheduling_of
 from milvus_tuning.errors import ApplyError
@@ -41,7 +39,7 @@ def release_scheduling(context: ApplyContext) -> str | None:
     """Take the preference away that we wrote, with its policy; None where there is none of ours."""
     if context.workload.kind is not WorkloadKind.MILVUS:
         return None
-    found = scheduling_of(_read(context))
+    found = scheduling_of(read_milvus(context, "the zone preference"))
     if found.ours and found.all_at_once:
         return (
             f"{workload_name(context)}: the zone preference {_word(found.preference)} stays, as spec.components."
@@ -53,7 +51,7 @@ def release_scheduling(context: ApplyContext) -> str | None:
 def _set(context: ApplyContext, target: str | None, expected: str | None) -> str:
     name = workload_name(context)
     for _ in range(CONFLICT_RETRIES):
-        milvus = _read(context)
+        milvus = read_milvus(context, "the zone preference")
         found = scheduling_of(milvus)
         if found.preference == target and not _held_for_nothing(found, target):
             return f"{name} has the zone preference {_word(target)} already"
@@ -77,14 +75,6 @@ def _refuse_others(found: Scheduling, target: str | None, expected: str | None, 
         raise PreconditionChanged(f"{name}: {there}: somebody else set it")
 
 
-def _read(context: ApplyContext) -> dict[str, Any]:
-    with kubernetes_errors(f"reading {workload_name(context)}"):
-        milvus = read_milvus(context)
-    if milvus["metadata"].get("deletionTimestamp"):
-        raise PreconditionChanged(f"{workload_name(context)} is being deleted")
-    return milvus
-
-
 def _written(context: ApplyContext, target: str | None, resource_version: str) -> bool:
     """Write over exactly this version of the object; False when it has changed."""
     context.require_lease()
@@ -93,26 +83,9 @@ def _written(context: ApplyContext, target: str | None, resource_version: str) -
 
 
 def _apply(context: ApplyContext, target: str | None, resource_version: str) -> None:
-    name, namespace = context.workload.name, context.workload.namespace
-    body: dict[str, Any] = {
-        "apiVersion": f"{MILVUS_GROUP}/{MILVUS_VERSION}",
-        "kind": "Milvus",
-        "metadata": {"name": name, "namespace": namespace, "resourceVersion": resource_version},
-    }
-    if target is not None:
-        body |= _nested(SCHEDULING_FIELD.split("."), zone_terms(target, name))
-    CustomObjectsApi(context.api_client).patch_namespaced_custom_object(
-        MILVUS_GROUP,
-        MILVUS_VERSION,
-        namespace,
-        MILVUS_PLURAL,
-        name,
-        body,
-        field_manager=SCHEDULING_MANAGER,
-        force=True,
-        _content_type=APPLY_PATCH,
-        _request_timeout=context.timeout_seconds,
-    )
+    path, name = SCHEDULING_FIELD.split("."), context.workload.name
+    field = {} if target is None else _nested(path, zone_terms(target, name))
+    apply_milvus(context, field, resource_version, manager=SCHEDULING_MANAGER)
 
 
 def _nested(path: list[str], value: object) -> dict[str, Any]:
