@@ -62,7 +62,9 @@ def test_a_pod_that_leaves_reads_nothing_more() -> None:
     ("pod", "older"),
     [
         pytest.param(a_component("Proxy", started_at=NOW - timedelta(seconds=1)), ("proxy",), id="before"),
-        pytest.param(a_component("Proxy", started_at=NOW), ("proxy",), id="in the same moment"),
+        pytest.param(
+            a_component("Proxy", started_at=NOW), (), id="in the second of the write: its fraction was cut off"
+        ),
         pytest.param(a_component("Proxy", started_at=NOW + timedelta(seconds=1)), (), id="after"),
         pytest.param(a_component("Proxy", started_at=None), ("proxy",), id="ready, since when is not known"),
         pytest.param(replace(a_component("Proxy", started_at=None), ready=False), (), id="not running yet"),
@@ -70,6 +72,7 @@ def test_a_pod_that_leaves_reads_nothing_more() -> None:
 )
 def test_a_process_has_read_at_start_what_was_written_before(pod: ComponentPod, older: tuple[str, ...]) -> None:
     assert started_before([pod], NOW) == older
+    assert started_before([pod], NOW + timedelta(milliseconds=900)) == older
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from milvus_tuning.catalogue import (
     parse_version,
 )
 from milvus_tuning.catalogue.reading import catalogue
-from milvus_tuning.decide.config.evidence import ELSEWHERE, components_of, readers
+from milvus_tuning.decide.config.evidence import ELSEWHERE, components_of, readers, started_before
 from milvus_tuning.decide.config.judge import rolled_back
 from milvus_tuning.decide.config.keys import hand_back_steps
 from milvus_tuning.decide.config.road import ETCD, RESOURCE, is_reread
@@ -93,7 +93,9 @@ def keeping(steps: Iterable[Step], record: Mapping[str, OwnedKey], snapshot: Sna
 
 def _started_with(owned: OwnedKey, pod: ComponentPod) -> bool:
     """Whether a pod may have started while the value was there; one whose times are not known may."""
-    return owned.written_at is None or pod.started_at is None or pod.started_at > owned.written_at
+    if owned.written_at is None or pod.started_at is None:
+        return True
+    return not started_before([pod], owned.written_at)
 
 
 def acting_at_restart(record: Mapping[str, OwnedKey], snapshot: Snapshot, road: ConfigDelivery = ETCD) -> str | None:

@@ -89,11 +89,17 @@ def shown(wish: Wish, snapshot: Snapshot) -> Shown:
 
 
 def started_before(pods: Sequence[ComponentPod], since: datetime) -> tuple[str, ...]:
-    """The pods whose process did not start after this moment; of one that does not run yet nothing is to be feared."""
+    """The pods whose process started before this moment; of one that does not run yet nothing is to be feared.
+
+    Kubernetes tells whole seconds, cut off: who started at 12:00:05 may have done so at 12:00:05.9, after a write at
+    12:00:05.2. Who started in the second of the write counts as after it, since Milvus reads etcd well after the start
+    of its container.
+    """
+    second = since.replace(microsecond=0)
     return tuple(
         pod.pod
         for pod in pods
-        if (pod.started_at is None and pod.ready) or (pod.started_at is not None and pod.started_at <= since)
+        if (pod.started_at is None and pod.ready) or (pod.started_at is not None and pod.started_at < second)
     )
 
 
