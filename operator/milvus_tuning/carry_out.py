@@ -16,8 +16,8 @@ from milvus_tuning import apply
 from milvus_tuning.api import Verification
 from milvus_tuning.clients.etcd import EtcdClient
 from milvus_tuning.clients.milvus import MilvusClient
-from milvus_tuning.decide.course import Call
-from milvus_tuning.decide.lifecycle import (
+from milvus_tuning.decide.running.course import Call
+from milvus_tuning.decide.running.lifecycle import (
     Sight,
     Window,
     next_turn,

@@ -1,4 +1,4 @@
-"""The three errors of the operator. Each says what was tried, on what, and what to do; handlers.py knows kopf's."""
+"""The errors of the operator. Each says what was tried, on what, and what to do; handlers.py knows kopf's."""
 
 
 class ObserveError(Exception):
@@ -15,6 +15,10 @@ class ApplyError(Exception):
     def __init__(self, message: str, *, retryable: bool) -> None:
         super().__init__(message)
         self.retryable = retryable
+
+
+class Conflict(ApplyError):
+    """The object was changed by somebody else between reading and writing."""
 
 
 class ConfigError(Exception):

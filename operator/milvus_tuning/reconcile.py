@@ -22,17 +22,17 @@ from milvus_tuning.clients.admission import AdmissionProbe
 from milvus_tuning.decide import decide
 from milvus_tuning.decide.config.keys import PLACEMENT_KEY
 from milvus_tuning.decide.config.profile import profile_view
-from milvus_tuning.decide.hold_off import without_turned_down
-from milvus_tuning.decide.lifecycle import Sight, abandoned, steps_ended
+from milvus_tuning.decide.config.rollbacks import recent_rollbacks
+from milvus_tuning.decide.config.settings import setting_steps
 from milvus_tuning.decide.load import signal
-from milvus_tuning.decide.maintenance import window_fault
 from milvus_tuning.decide.memory import Insight, Memory, look_back, with_signal
-from milvus_tuning.decide.pause import frozen, pause
-from milvus_tuning.decide.placement_owner import operator_places
-from milvus_tuning.decide.proposal import intent_digest, propose
-from milvus_tuning.decide.retention import surplus
-from milvus_tuning.decide.rollbacks import recent_rollbacks
-from milvus_tuning.decide.settings import setting_steps
+from milvus_tuning.decide.placement.owner import operator_places
+from milvus_tuning.decide.proposing.hold_off import without_turned_down
+from milvus_tuning.decide.proposing.maintenance import window_fault
+from milvus_tuning.decide.proposing.pause import frozen, pause
+from milvus_tuning.decide.proposing.proposal import intent_digest, propose
+from milvus_tuning.decide.proposing.retention import surplus
+from milvus_tuning.decide.running.lifecycle import Sight, abandoned, steps_ended
 from milvus_tuning.errors import ApplyError, ObserveError
 from milvus_tuning.hand_back import (
     WAY_OUT,

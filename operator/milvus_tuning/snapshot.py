@@ -228,7 +228,7 @@ class FreezeReason(enum.StrEnum):
     IMPORTING = "Importing"
     INDEXING = "IndexBuilding"  # heavily
     COMPACTING = "Compacting"  # heavily
-    SEARCHES_FAILING = "SearchesFailing"  # holds what could not be the cure: decide/failing.py
+    SEARCHES_FAILING = "SearchesFailing"  # holds what could not be the cure: decide/running/failing.py
     WRITES_DENIED = "WritesDenied"
     PAUSED_BY_OWNER = "PausedByOwner"
     FROZEN_BY_USER = "FrozenByUser"  # for a backup, for example: an annotation of the policy with an end

@@ -65,7 +65,7 @@ CALM = {
     "queryCoord.reverseUnBalanceTolerationFactor": 200,
     "queryCoord.scoreUnbalanceTolerationFactor": 30,
 }
-"""What damping (decide/damping.py) writes: its number depends on the key."""
+"""What damping (decide/config/damping.py) writes: its number depends on the key."""
 NOT_THE_FIELDS = frozenset({Intent.PING_PONG, Intent.PING_PONG_OVERSHOOT, Intent.EVICTION_LOW, Intent.EVICTION_HIGH})
 """Intents whose number is worked out and is not that of the field."""
 

@@ -14,9 +14,9 @@ from milvus_tuning.decide.heat.model import CollectionHeat, HeatMap
 from milvus_tuning.plan import Decision, Outlook, Reason, Rejection, Step, StepKind
 from milvus_tuning.snapshot import Snapshot
 from tests.builders import NOON, a_history, a_spec
-from tests.decide.hot import Placed, a_placement
-from tests.decide.replica_cases import a_cluster, a_heat
-from tests.decide.replica_cases import a_policy as a_replica_policy
+from tests.decide.placement.hot import Placed, a_placement
+from tests.decide.replicas.replica_cases import a_cluster, a_heat
+from tests.decide.replicas.replica_cases import a_policy as a_replica_policy
 from tests.decide.steps import a_replica_change, a_scale, a_scale_in
 
 HOT = [[0.9, 0.9], [0.1, 0.1], [0.1, 0.1]]

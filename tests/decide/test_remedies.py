@@ -15,7 +15,7 @@ from milvus_tuning.decide.remedies import Remedy, RemedyKind, as_rejections, cho
 from milvus_tuning.plan import Decision, Outlook, Reason, Rejection, Step, StepKind
 from milvus_tuning.snapshot import Snapshot
 from tests.builders import NOON, a_node
-from tests.decide.replica_cases import a_cluster, a_heat, a_policy
+from tests.decide.replicas.replica_cases import a_cluster, a_heat, a_policy
 
 MOVES = Outlook(moved_segments=4, moved_bytes=2**30, busiest_percent_before=92, busiest_percent_after=78)
 NO_MOVES = Rejection(alternative="Rebalance", reason=Reason.NO_NEUTRAL_SWAP, message="no row-neutral swap helps")

@@ -28,7 +28,7 @@ from milvus_tuning.api import FIELD_MANAGER, MilvusTuningSpec
 from milvus_tuning.catalogue import stored_spelling
 from milvus_tuning.clients.etcd import Delete, EtcdClient, Put
 from milvus_tuning.clients.resource_config import record_to_write, typed, written_patch
-from milvus_tuning.decide.operation import begin
+from milvus_tuning.decide.running.operation import begin
 from milvus_tuning.observe import Observer
 from milvus_tuning.plan import Course, Phase, Prediction, Reason, StepKind
 from milvus_tuning.plan_store import PlanStore

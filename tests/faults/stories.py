@@ -13,9 +13,9 @@ from milvus_tuning.catalogue import config_key, parse_version, stored_spelling
 from milvus_tuning.clients.collection_levels import level_record_key
 from milvus_tuning.clients.etcd import EtcdClient, Put
 from milvus_tuning.clients.handback import HandBack, record_key
-from milvus_tuning.decide.collection_consistency import collection_consistency
-from milvus_tuning.decide.move_steps import Relocation, move_steps, replica_steps
-from milvus_tuning.decide.restart_steps import restart_bracket
+from milvus_tuning.decide.config.consistency import collection_consistency
+from milvus_tuning.decide.config.restart_steps import restart_bracket
+from milvus_tuning.decide.placement.steps import Relocation, move_steps, replica_steps
 from milvus_tuning.plan import Step, StepKind
 from milvus_tuning.snapshot import Segment, Snapshot
 from tests.integration.conftest import Object

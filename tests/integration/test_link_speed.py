@@ -12,7 +12,7 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from milvus_tuning.decide.settings import setting_steps
+from milvus_tuning.decide.config.settings import setting_steps
 from milvus_tuning.plan import SettingStatus, Step, StepKind
 from tests.clients.http_server import Asked, Reply
 from tests.integration.node_exporter import Link, Scraped, scraped

@@ -11,7 +11,7 @@ import pytest
 from kubernetes.client import ApiClient
 
 from milvus_tuning import api, plan_store
-from milvus_tuning.decide.operation import begin
+from milvus_tuning.decide.running.operation import begin
 from milvus_tuning.errors import ApplyError, ObserveError
 from milvus_tuning.plan import Ballot, Course, Measurement, Phase, Reason, Step, StepKind, StepState, Verdict, Vote
 from milvus_tuning.plan_store import RUNNING_FINALIZER, PlanStore, StoredPlan

@@ -11,8 +11,8 @@ from kubernetes.client import ApiClient
 
 from milvus_tuning.api import MilvusTuningSpec
 from milvus_tuning.clients.scheduling import SCHEDULING_MANAGER, scheduling_of
-from milvus_tuning.decide.operation import begin
-from milvus_tuning.decide.restart_steps import restart_bracket
+from milvus_tuning.decide.config.restart_steps import restart_bracket
+from milvus_tuning.decide.running.operation import begin
 from milvus_tuning.observe import Observer
 from milvus_tuning.plan import Course, Phase, Prediction, Reason
 from milvus_tuning.plan_store import PlanStore

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from milvus_tuning.api import Benefit, MilvusTuningSpec
-from milvus_tuning.decide.operation import begin
+from milvus_tuning.decide.running.operation import begin
 from milvus_tuning.plan import Course, Phase, Plan, Prediction, StepState, Verdict
 from milvus_tuning.snapshot import Sample, Snapshot, Traffic
 from milvus_tuning.status.benefit import Account

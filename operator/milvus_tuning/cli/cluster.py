@@ -16,10 +16,9 @@ from kubernetes.client import ApiClient, ApiException, AuthenticationV1Api, Conf
 
 from milvus_tuning import __version__
 from milvus_tuning.api import GROUP, KIND, PLAN_KIND, PLAN_PLURAL, PLURAL, VERSION
-from milvus_tuning.cli.connecting import Conflict
 from milvus_tuning.cli.fields import Body, text
 from milvus_tuning.clients.kube import RETRIES
-from milvus_tuning.errors import ApplyError, ConfigError, ObserveError
+from milvus_tuning.errors import ApplyError, ConfigError, Conflict, ObserveError
 
 MERGE_PATCH = "application/merge-patch+json"
 FIELD_MANAGER = "milvus-tuning"  # not the operator's own: what a person writes is theirs

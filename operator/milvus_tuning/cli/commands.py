@@ -18,11 +18,11 @@ from milvus_tuning.cli.arguments import (
     add_output,
     repeated,
 )
-from milvus_tuning.cli.connecting import Conflict, connected
+from milvus_tuning.cli.connecting import connected
 from milvus_tuning.cli.fields import name, text
 from milvus_tuning.cli.printing import print_document, screen_width
 from milvus_tuning.cli.rebalance import add_rebalance
-from milvus_tuning.errors import ConfigError
+from milvus_tuning.errors import ConfigError, Conflict
 from milvus_tuning.plan import Vote
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ from milvus_tuning.catalogue.reading import catalogue
 from milvus_tuning.cli.arguments import EXIT_OK, CommandParser
 from milvus_tuning.clients.resource_config import typed
 from milvus_tuning.decide.config.road import REREAD_SINCE
-from milvus_tuning.decide.settings import setting_steps
+from milvus_tuning.decide.config.settings import setting_steps
 from milvus_tuning.errors import ConfigError
 from milvus_tuning.plan import SettingState, SettingStatus
 from milvus_tuning.snapshot import Snapshot

@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING
 import yaml
 
 from milvus_tuning.cli.arguments import EXIT_OK, EXIT_TO_DO, CommandParser, add_connection, repeated
-from milvus_tuning.cli.connecting import Conflict, connected
+from milvus_tuning.cli.connecting import connected
 from milvus_tuning.cli.fields import Body, at, entries, mapping, name, text
 from milvus_tuning.cli.layout import plural, table
 from milvus_tuning.cli.plans import is_of
 from milvus_tuning.cli.printing import screen_width
-from milvus_tuning.errors import ConfigError
+from milvus_tuning.errors import ConfigError, Conflict
 
 if TYPE_CHECKING:
     from milvus_tuning.cli.cluster import Cluster

@@ -9,14 +9,8 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from milvus_tuning.errors import ApplyError
-
 if TYPE_CHECKING:
     from milvus_tuning.cli.cluster import Cluster
-
-
-class Conflict(ApplyError):
-    """The object was changed by somebody else between reading and writing."""
 
 
 def connected(parsed: argparse.Namespace) -> Cluster:

@@ -1,17 +1,17 @@
 """The decision of one pass, in pure functions: the same spec, facts, memory and time give the same answer.
 
     gates       what is in the way at all (target, version, conflict, missing numbers, freeze)      gates.py
-    settings    declared settings that are not in effect yet; those above risk Low come last       settings.py
-    size        how many QueryNodes there should be, and who leaves                                scaling.py
-    places      where segments are, and how many in-memory replicas there are; one of it all       choice.py
-    failing     nothing is taken away while many searches fail                                     failing.py
+    settings    declared settings that are not in effect yet; those above risk Low come last       config/
+    size        how many QueryNodes there should be, and who leaves                                size/
+    places      where segments are (placement/), how many replicas (replicas/); one of it all      choice.py
+    failing     nothing is taken away while many searches fail                                     running/failing.py
     permission  not mode Observe, not paused, not read-only                                        here
 
 What has a higher risk waits for a person or a window as a rule: a restart that nobody has approved yet must not keep
 QueryNodes from being added.
 
 Without the permission the decision is made all the same and says what it would do; only its steps are left out. How the
-steps are then carried out is in operation.py.
+steps become a plan is in proposing/, and how that is then carried out in running/.
 """
 
 from __future__ import annotations
@@ -21,28 +21,28 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from milvus_tuning.api import MilvusTuningSpec, Mode
-from milvus_tuning.decide.answers import changes_size
 from milvus_tuning.decide.choice import choose_one
-from milvus_tuning.decide.collection_consistency import level_in_words
+from milvus_tuning.decide.config.consistency import level_in_words
 from milvus_tuning.decide.config.dropped import keeping
 from milvus_tuning.decide.config.road import RESOURCE, owned_on
-from milvus_tuning.decide.context import build_context
-from milvus_tuning.decide.failing import hold_while_failing
+from milvus_tuning.decide.config.rollbacks import recent_rollbacks
+from milvus_tuning.decide.config.settings import declares_settings, setting_steps
 from milvus_tuning.decide.gates import closed_gate, closed_size_gate
 from milvus_tuning.decide.heat import HeatMap
-from milvus_tuning.decide.proposal import intent_digest
-from milvus_tuning.decide.reverts import with_reverts
-from milvus_tuning.decide.risk import risk_of
-from milvus_tuning.decide.rollbacks import recent_rollbacks
-from milvus_tuning.decide.scaling import decide_size
-from milvus_tuning.decide.settings import declares_settings, setting_steps
+from milvus_tuning.decide.proposing.proposal import intent_digest
+from milvus_tuning.decide.proposing.risk import risk_of
+from milvus_tuning.decide.running.failing import hold_while_failing
+from milvus_tuning.decide.size.answers import changes_size
+from milvus_tuning.decide.size.context import build_context
+from milvus_tuning.decide.size.reverts import with_reverts
+from milvus_tuning.decide.size.scaling import decide_size
 from milvus_tuning.decide.words import listed
 from milvus_tuning.plan import Decision, History, Reason, Rejection, Risk, Step, StepKind, on_resource
 from milvus_tuning.plan.moves import CollectionMoves, PlacementMoves, moves_in_words
 from milvus_tuning.snapshot import Snapshot
 
 SETTINGS_REST = timedelta(minutes=5)  # after a change of settings that did not go through, so that size gets its turn
-# Taken back is not failed: what was taken back is held off by its value (rollbacks.py), another value is not.
+# Taken back is not failed: what was taken back is held off by its value (config/rollbacks.py), another value is not.
 _WENT_THROUGH = frozenset({Reason.COMPLETED, Reason.ROLLED_BACK, Reason.CANCELLED})
 _PLACEMENT = frozenset({StepKind.TAKE_PLACEMENT, StepKind.RETURN_PLACEMENT})
 

@@ -1,9 +1,9 @@
 """One dimension per plan: a place, a replica or a QueryNode, whichever the busiest node needs first.
 
-Three rules look at the same cluster: the number of QueryNodes (`scaling`), the places of segments (`hot_segments`) and
-the number of in-memory replicas (`replica_number`). Of what they want, one thing is done:
+Three rules look at the same cluster: the number of QueryNodes (`size`), the places of segments (`placement`) and the
+number of in-memory replicas (`replicas`). Of what they want, one thing is done:
 
-    1. a replica less            where a node less is due: down, replicas go first (`replica_number.before_size`)
+    1. a replica less            where a node less is due: down, replicas go first (`number.before_size`)
     2. what cannot wait          memory above its target, bounds of the size, an override by hand; and a node less,
                                  since its drain places segments anew
     3. better places             they cost least; where more nodes are wanted too, only if the places alone bring the
@@ -27,10 +27,10 @@ from datetime import datetime
 
 from milvus_tuning.api import MilvusTuningSpec
 from milvus_tuning.decide.heat.model import HeatMap
-from milvus_tuning.decide.hot_segments import decide_placement
+from milvus_tuning.decide.placement.hot_segments import decide_placement
 from milvus_tuning.decide.remedies import Remedy, RemedyKind, as_rejections, rebalance_of, remedies
-from milvus_tuning.decide.replica_gain import learned_gain
-from milvus_tuning.decide.replica_number import before_size, decide_replicas
+from milvus_tuning.decide.replicas.gain import learned_gain
+from milvus_tuning.decide.replicas.number import before_size, decide_replicas
 from milvus_tuning.plan import Decision, History, Reason, Rejection
 from milvus_tuning.plan.moves import PlacementMoves
 from milvus_tuning.snapshot import Snapshot

@@ -13,7 +13,7 @@ from datetime import datetime
 from milvus_tuning.api import MilvusTuningSpec
 from milvus_tuning.decide.heat import HeatMap, HeatMemory, heat_map
 from milvus_tuning.decide.load import signal
-from milvus_tuning.decide.ping_pong import PlacementLog, log_placement, own_moves, placement_moves
+from milvus_tuning.decide.placement.ping_pong import PlacementLog, log_placement, own_moves, placement_moves
 from milvus_tuning.decide.windows import kept
 from milvus_tuning.plan import Operation, Signal
 from milvus_tuning.plan.moves import PlacementMoves

@@ -11,8 +11,8 @@ from types import MappingProxyType
 
 from milvus_tuning.catalogue import normalised
 from milvus_tuning.decide.config.road import ETCD, RESOURCE, not_rendered, settings_on
-from milvus_tuning.decide.level_seen import level_effect, look_at_level
-from milvus_tuning.decide.placement_seen import (
+from milvus_tuning.decide.seen.level import level_effect, look_at_level
+from milvus_tuning.decide.seen.placement import (
     look_at_moves,
     look_at_replicas,
     moves_effect,
@@ -20,11 +20,11 @@ from milvus_tuning.decide.placement_seen import (
     replicas_effect,
     replicas_undone,
 )
-from milvus_tuning.decide.restart_seen import leads_back, look_at_component
-from milvus_tuning.decide.scheduling_seen import look_at_scheduling, scheduling_effect, scheduling_undone
-from milvus_tuning.decide.serving import UNTRUSTED, not_served
-from milvus_tuning.decide.sight import Effect, Sight, View, find_pod, integer
-from milvus_tuning.decide.steps import served_rows
+from milvus_tuning.decide.seen.pods import leads_back, look_at_component
+from milvus_tuning.decide.seen.scheduling import look_at_scheduling, scheduling_effect, scheduling_undone
+from milvus_tuning.decide.seen.serving import UNTRUSTED, not_served
+from milvus_tuning.decide.seen.sight import Effect, Sight, View, find_pod, integer
+from milvus_tuning.decide.size.steps import served_rows
 from milvus_tuning.decide.words import listed
 from milvus_tuning.plan import Step, StepKind, on_resource
 from milvus_tuning.snapshot import QueryNode, Snapshot
@@ -109,7 +109,7 @@ def other_pod_left(step: Step, snapshot: Snapshot) -> bool:
 def is_undone(step: Step, snapshot: Snapshot) -> bool | None:
     """Whether the value of the undo is in place (or there is nothing left to undo); None where it cannot be read.
 
-    Of a restart on the way back the times tell, which are not in the step: restarting.py.
+    Of a restart on the way back the times tell, which are not in the step: running/restarting.py.
     """
     match step.kind:
         case StepKind.DRAIN_QUERY_NODE:

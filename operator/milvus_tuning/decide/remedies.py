@@ -5,7 +5,7 @@
     QueryNode    a node more                 costs a pod                      busiest x n / (n + 1)
 
 A new node takes its part of everything, but a segment is not split: the busiest cannot fall below what its hottest
-segment takes. `replica_gain` has the gain ratio.
+segment takes. `replicas.gain` has the gain ratio.
 
 Example: two QueryNodes, the busiest at 92 %, the mean at 75 %; one collection makes 90 % of the heat.
 
@@ -33,9 +33,9 @@ from milvus_tuning.catalogue import parse_version
 from milvus_tuning.decide.gates import closed_size_gate
 from milvus_tuning.decide.heat.model import HeatMap
 from milvus_tuning.decide.load import ClusterLoad, cluster_load
-from milvus_tuning.decide.replica_case import Case, ReplicaChange, copy_bytes
-from milvus_tuning.decide.replica_checks import find_growth, hottest, next_node_count
-from milvus_tuning.decide.replica_gain import GAIN_OF_SECOND
+from milvus_tuning.decide.replicas.case import Case, ReplicaChange, copy_bytes
+from milvus_tuning.decide.replicas.checks import find_growth, hottest, next_node_count
+from milvus_tuning.decide.replicas.gain import GAIN_OF_SECOND
 from milvus_tuning.decide.words import size
 from milvus_tuning.plan import Decision, Outlook, Reason, Rejection
 from milvus_tuning.snapshot import Snapshot

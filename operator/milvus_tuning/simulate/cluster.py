@@ -20,7 +20,7 @@ import math
 from collections import Counter, defaultdict, deque
 from dataclasses import dataclass, field
 
-from milvus_tuning.decide.replica_gain import capacity_ratio
+from milvus_tuning.decide.replicas.gain import capacity_ratio
 from milvus_tuning.simulate.components import ModelComponents
 from milvus_tuning.simulate.scenario import GIB, ClusterModel
 
@@ -331,7 +331,7 @@ class ModelCluster:
         """The node's part of what all searches cost at the start.
 
         Replicas share the searches of their collection. More of them than at the start make each search cheaper, by
-        the figures that are commonly stated (`replica_gain`).
+        the figures that are commonly stated (`replicas.gain`).
         """
         if self._shares is None:
             costs = defaultdict[int, list[float]](list)

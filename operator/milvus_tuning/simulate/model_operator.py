@@ -17,13 +17,13 @@ from milvus_tuning.api import (
     PlanVote,
 )
 from milvus_tuning.decide import decide
-from milvus_tuning.decide.hold_off import without_turned_down
-from milvus_tuning.decide.lifecycle import Sight, next_turn, steps_ended, with_measurement, with_success
 from milvus_tuning.decide.load import signal
 from milvus_tuning.decide.memory import Insight, Memory, look_back, with_signal
-from milvus_tuning.decide.operation import Call
-from milvus_tuning.decide.proposal import propose
+from milvus_tuning.decide.proposing.hold_off import without_turned_down
+from milvus_tuning.decide.proposing.proposal import propose
 from milvus_tuning.decide.readback import integer
+from milvus_tuning.decide.running.lifecycle import Sight, next_turn, steps_ended, with_measurement, with_success
+from milvus_tuning.decide.running.operation import Call
 from milvus_tuning.plan import Decision, History, Operation, Phase, Plan, Reason, Step, StepKind, Verdict
 from milvus_tuning.simulate.cluster import ModelCluster
 from milvus_tuning.simulate.scenario import Fault, FaultKind, Scenario

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from milvus_tuning.api import MilvusTuningSpec, Verification
 from milvus_tuning.catalogue import normalised
 from milvus_tuning.decide.config.keys import PLACEMENT_KEY
-from milvus_tuning.decide.restart_seen import QUERY_NODE
+from milvus_tuning.decide.seen.pods import QUERY_NODE
 from milvus_tuning.plan import Measurement
 from milvus_tuning.simulate.cluster import ModelCluster, ModelNode
 from milvus_tuning.simulate.scenario import GIB, FaultKind, Scenario

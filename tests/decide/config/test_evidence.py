@@ -12,7 +12,7 @@ from milvus_tuning.catalogue import Conversion, normalised
 from milvus_tuning.decide.config.evidence import Shown, beside_etcd, components_of, readers, shown, started_before
 from milvus_tuning.decide.config.wishes import Wish
 from milvus_tuning.snapshot import ComponentPod, ReadBack, Snapshot
-from tests.decide.running import a_component
+from tests.decide.running.running import a_component
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 WISH = Wish(

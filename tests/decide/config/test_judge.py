@@ -14,7 +14,7 @@ from milvus_tuning.decide.config.wishes import View, Wish
 from milvus_tuning.plan import SettingState, StepKind
 from milvus_tuning.plan.moves import LastMove
 from milvus_tuning.snapshot import EtcdSetting, OwnedKey, ReadBack, Snapshot
-from tests.decide.running import a_component
+from tests.decide.running.running import a_component
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 LONG_AGO, JUST_NOW = NOW - timedelta(hours=1), NOW - timedelta(seconds=5)

@@ -12,9 +12,9 @@ from milvus_tuning.api import Mode, ZonePreference
 from milvus_tuning.catalogue import SCHEDULING_FIELD, ZONE_PREFERENCE, zone_terms
 from milvus_tuning.decide import decide
 from milvus_tuning.decide.config.locality import zone_preference
-from milvus_tuning.decide.operation import begin, next_move
-from milvus_tuning.decide.proposal import intent_digest, staleness
-from milvus_tuning.decide.settings import declares_settings, setting_steps
+from milvus_tuning.decide.config.settings import declares_settings, setting_steps
+from milvus_tuning.decide.proposing.proposal import intent_digest, staleness
+from milvus_tuning.decide.running.operation import begin, next_move
 from milvus_tuning.plan import Decision, History, Operation, Plan, Reason, SettingState, Step, StepState, Verdict
 from milvus_tuning.snapshot import (
     ComponentPod,

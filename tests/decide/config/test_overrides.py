@@ -15,7 +15,7 @@ from milvus_tuning.decide.config.overrides import overrides
 from milvus_tuning.decide.config.wishes import Outcome, View
 from milvus_tuning.plan import SettingState, StepKind
 from milvus_tuning.snapshot import EtcdSetting, Snapshot
-from tests.decide.running import running
+from tests.decide.running.running import running
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 VERSIONS = ("2.3.5", "2.4.23", "2.5.27", "2.6.4", "2.6.23", "2.6.99", "3.0.1")

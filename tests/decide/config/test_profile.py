@@ -10,8 +10,8 @@ import pytest
 from milvus_tuning.api import MilvusTuningSpec, ProfileName
 from milvus_tuning.catalogue.profiles import profiles, read_profiles
 from milvus_tuning.decide.config.profile import profile_view
-from milvus_tuning.decide.proposal import intent_digest
-from milvus_tuning.decide.settings import setting_steps
+from milvus_tuning.decide.config.settings import setting_steps
+from milvus_tuning.decide.proposing.proposal import intent_digest
 from tests.builders import NOON, a_snapshot, a_spec
 
 NEWER = read_profiles(

@@ -18,14 +18,14 @@ from milvus_tuning.decide import decide
 from milvus_tuning.decide.config.dropped import keeping
 from milvus_tuning.decide.config.keys import hand_back_steps
 from milvus_tuning.decide.config.road import FILE_SETTLE_SECONDS, RESOURCE
+from milvus_tuning.decide.config.settings import setting_steps
 from milvus_tuning.decide.readback import effect, is_undone, look, obstacle
-from milvus_tuning.decide.settings import setting_steps
-from milvus_tuning.decide.sight import Sight
+from milvus_tuning.decide.seen.sight import Sight
 from milvus_tuning.plan import MILVUS_RESOURCE, ROAD, History, SettingState, SettingStatus, Step, StepKind
 from milvus_tuning.snapshot import EtcdSetting, OwnedKey, ResourceConfig, Snapshot
 from tests.builders import NOON
 from tests.builders import a_snapshot as a_cluster
-from tests.decide.running import a_component, running
+from tests.decide.running.running import a_component, running
 
 UID = "policy-1"
 INTERVAL, TOLERANCE = "querycoord.autobalanceinterval", "querycoord.scoreunbalancetolerationfactor"

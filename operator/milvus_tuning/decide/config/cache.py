@@ -30,8 +30,8 @@ from typing import Final
 
 from milvus_tuning.api import Cache, MilvusTuningSpec, Switch, number_of
 from milvus_tuning.catalogue import Conversion, Intent, ServerVersion, normalised
+from milvus_tuning.decide.config.guard import load_guard_objection
 from milvus_tuning.decide.config.intents import Declared, beneath_etcd, lever_of, range_objection, standing
-from milvus_tuning.decide.guard import load_guard_objection
 from milvus_tuning.decide.load import node_loads, placement_gaps
 from milvus_tuning.decide.words import listed, size
 from milvus_tuning.plan import SettingState, SettingStatus

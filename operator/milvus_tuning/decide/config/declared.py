@@ -1,7 +1,7 @@
 """What each declared intent is to be now: the values of fields, and what is reckoned from measurements.
 
 Nothing here looks for a key to write, except to find the safe range of its lever: what carries an intent in a version,
-whether it may be written now and how it stands is judged by `decide.settings`.
+whether it may be written now and how it stands is judged by `settings`.
 
     spec                                      declared                              value
     loadBalancing.balanceIntervalSeconds: 60  BALANCE_INTERVAL                      60
@@ -32,8 +32,8 @@ from milvus_tuning.api import (
 )
 from milvus_tuning.catalogue import Intent, ServerVersion
 from milvus_tuning.decide.config import cache, compression
+from milvus_tuning.decide.config.guard import load_guard_objection
 from milvus_tuning.decide.config.intents import Declared, lever_of, within_range
-from milvus_tuning.decide.guard import load_guard_objection
 from milvus_tuning.plan import SettingStatus
 from milvus_tuning.snapshot import Snapshot
 

@@ -19,8 +19,8 @@ from milvus_tuning.decide.config.evidence import ELSEWHERE, components_of, reade
 from milvus_tuning.decide.config.judge import rolled_back
 from milvus_tuning.decide.config.keys import hand_back_steps
 from milvus_tuning.decide.config.road import ETCD, RESOURCE, is_reread
+from milvus_tuning.decide.config.rollbacks import rollback_of
 from milvus_tuning.decide.config.wishes import Outcome, View
-from milvus_tuning.decide.rollbacks import rollback_of
 from milvus_tuning.decide.words import listed
 from milvus_tuning.plan import Operation, SettingState, SettingStatus, Step, on_resource
 from milvus_tuning.snapshot import ComponentPod, OwnedKey, Snapshot

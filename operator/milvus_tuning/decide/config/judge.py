@@ -47,8 +47,8 @@ from milvus_tuning.decide.config.evidence import (
 )
 from milvus_tuning.decide.config.keys import set_config, take_placement
 from milvus_tuning.decide.config.road import ETCD, NAMES, REREAD_SINCE, other
+from milvus_tuning.decide.config.rollbacks import ended_at, restart_rollback, rollback_of
 from milvus_tuning.decide.config.wishes import Outcome, View, Wish
-from milvus_tuning.decide.rollbacks import ended_at, restart_rollback, rollback_of
 from milvus_tuning.decide.words import listed
 from milvus_tuning.plan import Operation, SettingState, SettingStatus, Step
 from milvus_tuning.snapshot import EtcdSetting

@@ -22,10 +22,10 @@ from dataclasses import dataclass
 from milvus_tuning.api import MilvusTuningSpec, ZonePreference
 from milvus_tuning.catalogue import SCHEDULING_FIELD, ZONE_PREFERENCE, chart_values, zone_terms
 from milvus_tuning.decide.config.judge import rolled_back
-from milvus_tuning.decide.restart_seen import QUERY_NODE, pods_of
-from milvus_tuning.decide.restart_steps import longest_drain_seconds, roll_deadline_seconds
-from milvus_tuning.decide.rollbacks import rollback_of
-from milvus_tuning.decide.scheduling_seen import AT_ONCE
+from milvus_tuning.decide.config.restart_steps import longest_drain_seconds, roll_deadline_seconds
+from milvus_tuning.decide.config.rollbacks import rollback_of
+from milvus_tuning.decide.seen.pods import QUERY_NODE, pods_of
+from milvus_tuning.decide.seen.scheduling import AT_ONCE
 from milvus_tuning.decide.words import listed
 from milvus_tuning.plan import Operation, SettingState, SettingStatus, Step, StepKind
 from milvus_tuning.snapshot import ComponentPod, Scheduling, Snapshot, WorkloadKind

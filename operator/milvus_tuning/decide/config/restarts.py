@@ -17,8 +17,8 @@ from dataclasses import replace
 
 from milvus_tuning.api import MOST_STEPS, MilvusTuningSpec
 from milvus_tuning.decide.config.keys import INFERRED
+from milvus_tuning.decide.config.restart_steps import restart_bracket
 from milvus_tuning.decide.config.wishes import Outcome
-from milvus_tuning.decide.restart_steps import restart_bracket
 from milvus_tuning.decide.words import listed
 from milvus_tuning.plan import Step
 from milvus_tuning.snapshot import Snapshot
