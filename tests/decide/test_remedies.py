@@ -1,4 +1,4 @@
-"""The choice among three ways: what each is expected to do, and which is taken."""
+"""Three ways to relieve the busiest QueryNode: what each is expected to do, and why the others are not taken."""
 
 from __future__ import annotations
 
@@ -6,12 +6,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from milvus_tuning.api import MilvusTuningSpec
 from milvus_tuning.decide.heat.model import HeatMap
-from milvus_tuning.decide.remedies import Remedy, RemedyKind, as_rejections, choose, rebalance_of, remedies
+from milvus_tuning.decide.remedies import Remedy, RemedyKind, as_rejections, rebalance_of, remedies
 from milvus_tuning.plan import Decision, Outlook, Reason, Rejection, Step, StepKind
 from milvus_tuning.snapshot import Snapshot
 from tests.builders import NOON, a_node
@@ -38,27 +36,6 @@ def the_three(
 def two_nodes(**changes: Any) -> Snapshot:
     nodes = [a_node(f"qn-{n}", node_id=n, cpu=cpu, memory=0.3) for n, cpu in enumerate((0.92, 0.58), start=1)]
     return a_cluster(nodes, **changes)
-
-
-def a_remedy(kind: RemedyKind, after: int, *, possible: bool = True, before: int = 92) -> Remedy:
-    return Remedy(
-        kind=kind,
-        description=str(kind),
-        possible=possible,
-        reason=Reason.HOT_NODE,
-        cost="something",
-        busiest_percent_before=before,
-        busiest_percent_after=after,
-        capacity_gain_ratio=before / after,
-    )
-
-
-def three(rebalance: int, replica: int, node: int) -> list[Remedy]:
-    """The three ways with these effects; 0 is not possible."""
-    return [
-        a_remedy(kind, after or 1, possible=bool(after))
-        for kind, after in zip(RemedyKind, (rebalance, replica, node), strict=True)
-    ]
 
 
 # -- effects ----------------------------------------------------------------------------------------------------------
@@ -185,47 +162,6 @@ def test_computation_that_is_not_measured_is_no_effect() -> None:
     found = the_three(a_cluster(2, cpu=None))
     for kind in (RemedyKind.REPLICA, RemedyKind.QUERY_NODE):
         assert (found[kind].busiest_percent_before, found[kind].busiest_percent_after) == (None, None)
-
-
-# -- the choice -------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("effects", "bound", "kind"),
-    [
-        pytest.param((78, 58, 61), 80, RemedyKind.REBALANCE, id="the cheapest is enough"),
-        pytest.param((78, 58, 61), 60, RemedyKind.REPLICA, id="the next that is enough"),
-        pytest.param((78, 0, 61), 65, RemedyKind.QUERY_NODE, id="without replicas a node"),
-        pytest.param((78, 58, 61), 50, RemedyKind.REPLICA, id="none is enough: the one that helps most"),
-        pytest.param((60, 60, 61), 50, RemedyKind.REBALANCE, id="of equal ones the cheapest"),
-        pytest.param((60, 58, 61), 60, RemedyKind.REBALANCE, id="the bound itself is enough"),
-        pytest.param((0, 0, 61), 50, RemedyKind.QUERY_NODE, id="the only one"),
-        pytest.param((0, 0, 0), 50, None, id="none is possible"),
-        pytest.param((92, 0, 92), 50, None, id="none does any good"),
-    ],
-)
-def test_the_cheapest_that_is_enough_is_chosen(
-    effects: tuple[int, int, int], bound: int, kind: RemedyKind | None
-) -> None:
-    chosen = choose(three(*effects), bound)
-    assert (chosen.kind if chosen else None) is kind
-
-
-@given(st.tuples(*[st.integers(0, 120)] * 3), st.integers(1, 100))
-def test_the_choice_is_possible_helps_and_is_never_dearer_than_needed(
-    effects: tuple[int, int, int], bound: int
-) -> None:
-    ways = three(*effects)
-    chosen = choose(ways, bound)
-    if chosen is None:
-        assert not any(one.helps for one in ways)
-        return
-    assert chosen.helps
-    enough = [one for one in ways if one.helps and (one.busiest_percent_after or 0) <= bound]
-    best = min(enough, key=lambda one: one.kind.rank) if enough else None
-    assert chosen == best or not enough
-    if not enough:
-        assert chosen.capacity_gain_ratio == max(one.capacity_gain_ratio or 0 for one in ways if one.helps)
 
 
 # -- in words ---------------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The choice among three ways to relieve the busiest QueryNode, with what each is expected to do.
+"""Three ways to relieve the busiest QueryNode, with what each costs and is expected to do.
 
     Rebalance    segments change places      costs the bytes that move        effect: what the planner predicts
     Replica      a copy more of what is hot  costs its memory once more       busiest x (1 - share + share x gain ratio)
@@ -13,9 +13,8 @@ Example: two QueryNodes, the busiest at 92 %, the mean at 75 %; one collection m
     Replica      SetReplicaNumber default.products 1 -> 2   92 x (0.1 + 0.9 / 1.7) = 58 %
     QueryNode    ScaleOut 2 -> 3                            92 x 2 / 3 = 61 %
 
-The cheapest that brings the busiest below the bound is chosen (with a bound of 80 % the moves), in the order of the
-table; where none does, the one that lowers it most. A replica counts as possible only where QueryNodes do not come
-first, so that this choice and the rules for nodes and replicas agree; before Milvus 2.4.13 it never does.
+They are told beside what choice.py chose, the cheapest first. A replica counts as possible only where QueryNodes do
+not come first, as in the rules for nodes and replicas; before Milvus 2.4.13 it never does.
 """
 
 from __future__ import annotations
@@ -47,11 +46,6 @@ class RemedyKind(enum.StrEnum):
     REBALANCE = "Rebalance"
     REPLICA = "Replica"
     QUERY_NODE = "QueryNode"
-
-    @property
-    def rank(self) -> int:
-        """0 for the cheapest."""
-        return list(RemedyKind).index(self)
 
 
 _WISH: Final[Mapping[RemedyKind, Reason]] = MappingProxyType(
@@ -122,14 +116,6 @@ def rebalance_of(placement: Decision | None) -> Outlook | Rejection | None:
     if placement.reason not in _NO_MOVES:
         return None
     return Rejection(alternative=str(RemedyKind.REBALANCE), reason=placement.reason, message=placement.message)
-
-
-def choose(remedies: Sequence[Remedy], bound_percent: int) -> Remedy | None:
-    """The cheapest that brings the busiest to the bound or below, else the one that helps most; None: none helps."""
-    helpful = sorted((one for one in remedies if one.helps), key=lambda one: one.kind.rank)
-    enough = (one for one in helpful if (one.busiest_percent_after or 0) <= bound_percent)
-    most = max(helpful, key=lambda one: (one.capacity_gain_ratio or 0.0, -one.kind.rank), default=None)
-    return next(enough, most)
 
 
 def as_rejections(remedies: Sequence[Remedy], chosen: Remedy | None) -> tuple[Rejection, ...]:
