@@ -36,6 +36,7 @@ class World(Recorded):
     policy: MilvusTuningSpec
     cluster: ModelCluster
     effects: list[tuple[str, bool]] = field(default_factory=list)
+    passes_away: int = 0  # after a crash, until the next process runs
 
     def run(self) -> None:
         """Passes until the operation is over, and a few more."""
@@ -45,7 +46,8 @@ class World(Recorded):
             try:
                 self._pass()
             except Crash:
-                continue
+                for _ in range(self.passes_away):
+                    self.cluster.advance(PASS_SECONDS, cores=self.scenario.cores(0), hot={})
             finally:
                 self.cluster.advance(PASS_SECONDS, cores=self.scenario.cores(0), hot={})
 
@@ -128,6 +130,21 @@ def test_a_crash_at_any_one_moment_changes_nothing(setting: dict[str, float]) ->
         world = a_world(**setting, crashes=frozenset({moment}))  # type: ignore[arg-type]
         world.run()
         assert world.end() == calm.end(), f"crash at moment {moment}"
+
+
+@pytest.mark.parametrize("story", sorted(STORIES))
+def test_however_long_it_is_away_nothing_is_left_half_done(story: str) -> None:
+    setting, outcome, _ = STORIES[story]
+    calm = a_world(**setting)  # type: ignore[arg-type]
+    begins_with = calm.end()
+    calm.run()
+
+    for moment in range(1, calm.moment + 1):
+        world = a_world(**setting, crashes=frozenset({moment}))  # type: ignore[arg-type]
+        world.passes_away = 60  # longer than any deadline
+        world.run()
+        ends = begins_with if world.record.outcome != outcome else calm.end()
+        assert world.end()[1:3] == ends[1:3], f"away from moment {moment}: {world.record.outcome_message}"
 
 
 @given(crashes=st.frozensets(st.integers(1, 40), max_size=12), story=st.sampled_from(sorted(STORIES)))

@@ -106,10 +106,14 @@ def test_a_way_back_is_over_when_the_placement_shows_it() -> None:
 def test_a_way_back_that_fails_is_said_after_a_while() -> None:
     undoing = replace(begun((OUT,), StepState.UNDOING), steps=(begun((OUT,), StepState.UNDOING).steps[0],))
 
-    ended = moved(undoing, MOVED, at=after(301)).operation
+    call = moved(undoing, MOVED, at=after(46)).call
+    assert call is not None
+    failing = call_failed(undoing, call, after(46), "the proxy timed out", True)
+
+    ended = moved(failing, MOVED, at=after(301)).operation
 
     assert (ended.outcome, states(ended)) == (Reason.UNDONE, [StepState.FAILED])
-    assert "could not be restored" in ended.outcome_message
+    assert ended.outcome_message.endswith("could not be restored: taken back: the proxy timed out")
 
 
 # -- several ----------------------------------------------------------------------------------------------------------

@@ -8,7 +8,14 @@ import pytest
 
 from milvus_tuning.api import Mode
 from milvus_tuning.decide import decide
-from milvus_tuning.decide.running.operation import Call, Move, begin, call_failed, call_succeeded, next_move
+from milvus_tuning.decide.running.operation import (
+    Call,
+    Move,
+    begin,
+    call_failed,
+    call_succeeded,
+    next_move,
+)
 from milvus_tuning.plan import Operation, Reason, StepState
 from milvus_tuning.snapshot import Freeze, FreezeReason, QueryNode, Snapshot
 from tests.builders import NOON, a_history, a_node, a_snapshot, a_spec, some_nodes, some_replicas, some_segments

@@ -250,6 +250,19 @@ def test_on_the_way_back(pods: tuple[ComponentPod, ...], next_one: str | None, o
     assert (move.operation.steps[0].state is StepState.UNDONE) is over
 
 
+def test_a_way_back_that_nobody_began_gets_its_time_anew() -> None:
+    pods = (a_pod("a"), a_pod("c", since=at(40)))
+
+    back = moved(undoing(), seen(*pods, now=3000))
+    assert pod_of(back.call) == "proxy-c"
+    in_time = moved(back.operation, seen(*pods, now=3590))
+    assert pod_of(in_time.call) == "proxy-c"
+    late = moved(back.operation, seen(*pods, now=3610)).operation
+
+    assert [one.state for one in late.steps] == [StepState.FAILED]
+    assert "not within 600 s, 1 may still run with the values" in late.steps[0].message
+
+
 def test_on_the_way_back_only_what_a_roll_freezes_by_itself_is_waited_for() -> None:
     pods = (a_pod("a"), a_pod("c", since=at(40)))
 
@@ -260,7 +273,7 @@ def test_on_the_way_back_only_what_a_roll_freezes_by_itself_is_waited_for() -> N
 def test_one_component_that_cannot_be_taken_back_does_not_keep_the_others() -> None:
     operation = begun(a_restart("Proxy", back=True), a_restart("DataNode", back=True, count=1))
     records = tuple(
-        replace(record, state=state, intended_at=at(600), message="")
+        replace(record, state=state, intended_at=at(600), message="0 to be replaced")
         for record, state in zip(operation.steps, (StepState.DONE, StepState.UNDOING), strict=True)
     )
     operation = replace(operation, steps=records)

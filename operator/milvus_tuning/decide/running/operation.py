@@ -56,7 +56,7 @@ from milvus_tuning.decide.running.moving import (
     settled,
 )
 from milvus_tuning.decide.running.restarting import is_restart, restarts_back, roll_on, too_young
-from milvus_tuning.decide.running.taking_back import GIVEN_UP, take_back, undo_failed
+from milvus_tuning.decide.running.taking_back import GIVEN_UP, take_back, undo_failed, with_try
 from milvus_tuning.decide.words import seconds
 from milvus_tuning.plan import Change, Decision, Operation, Reason, StepKind, StepRecord, StepState, on_resource
 from milvus_tuning.snapshot import Snapshot
@@ -64,7 +64,7 @@ from milvus_tuning.snapshot import Snapshot
 __all__ = ["Call", "Move", "begin", "call_failed", "call_succeeded", "cancel", "next_move", "roll_back"]
 
 EFFECT_DEADLINE_SECONDS = 120.0  # where the step names none: marks and keys are seen with the next observation
-_TAKING_BACK, _WAITS = "; taken back: ", "waits: "
+_WAITS = "waits: "
 _OVER = frozenset({StepState.DONE, StepState.LEFT_OUT})
 
 
@@ -98,7 +98,7 @@ def call_succeeded(operation: Operation, call: Call, now: datetime, message: str
     if is_restart(record):  # the pods tell whether there is another one
         return with_record(operation, call.step_index, message=message)
     if call.undo:
-        told = _with_cause(operation, call, message)
+        told = with_try(operation.steps[call.step_index], message)
         later = is_move(record) or on_resource(record.step)  # the placement, or the ConfigMap, tells when it is
         state = StepState.UNDOING if later else StepState.UNDONE
         return with_record(operation, call.step_index, state=state, finished_at=now, message=told)
@@ -110,8 +110,8 @@ def call_succeeded(operation: Operation, call: Call, now: datetime, message: str
 def call_failed(operation: Operation, call: Call, now: datetime, message: str, retryable: bool) -> Operation:
     """The call failed: try again with the next pass, or give up for good."""
     if retryable:
-        plain = not call.undo or is_restart(operation.steps[call.step_index])
-        told = message if plain else _with_cause(operation, call, message)
+        record = operation.steps[call.step_index]
+        told = with_try(record, message) if call.undo and not is_restart(record) else message
         return with_record(operation, call.step_index, message=told)
     if call.undo:
         return undo_failed(operation, call.step_index, now, message)
@@ -337,12 +337,3 @@ def _too_late(operation: Operation, index: int, snapshot: Snapshot, now: datetim
     kept = max(integer(step.undo, "count") or 0, len(snapshot.members))
     back = replace(step, undo={"count": kept})
     return with_record(operation, index, step=back, state=StepState.UNDOING, intended_at=now, message=message)
-
-
-# -- records ---------------------------------------------------------------------------------------------------------
-
-
-def _with_cause(operation: Operation, call: Call, message: str) -> str:
-    """Why the step is taken back, and how the last try to do so went."""
-    cause = operation.steps[call.step_index].message.split(_TAKING_BACK)[0]
-    return f"{cause}{_TAKING_BACK}{message}" if cause else message

@@ -27,7 +27,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from milvus_tuning.decide.readback import integer
-from milvus_tuning.decide.running.course import Call, Move, is_fresh, with_record
+from milvus_tuning.decide.running.course import Call, Move, is_fresh, passed_seconds, with_record
 from milvus_tuning.decide.running.holding import counted_seconds, hold_step
 from milvus_tuning.decide.seen.pods import component_of, leads_back, next_pod, pods_of, running_since, still_due
 from milvus_tuning.decide.words import listed, seconds
@@ -110,6 +110,9 @@ def roll_back_on(operation: Operation, index: int, snapshot: Snapshot, now: date
         undone = {"state": StepState.UNDONE, "message": "no pod is left that came with the values that were withdrawn"}
         return Move(operation=with_record(operation, index, finished_at=now, **undone))
     late = _late(record, now)
+    if late is not None and not record.message:  # nobody was there to try it: it gets its time anew
+        skipped = round(passed_seconds(record.intended_at, now))
+        operation, late = with_record(operation, index, held_seconds=skipped, message="begun late"), None
     if late is not None:
         left = still_due(record.step, snapshot, is_due)
         message = (

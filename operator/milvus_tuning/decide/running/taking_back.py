@@ -1,7 +1,13 @@
 """The way back of an operation: what was done is undone, the last step first; then the operation is over.
 
 Nothing is remembered but the states of the steps, so a restart in the middle changes nothing. What cannot be restored
-is left as it is, with that said, and a person must look.
+is left as it is, with that said, and a person must look. It is not given up before it was tried: where nobody was there
+in the meantime, it gets its time anew.
+
+    12:00  Undoing, and the operator is gone
+    12:10  it is back: begun late, asked for
+    12:10  the API server times out, and goes on doing so
+    12:15  given up
 """
 
 from __future__ import annotations
@@ -25,6 +31,7 @@ from milvus_tuning.plan import Operation, Reason, StepKind, StepRecord, StepStat
 from milvus_tuning.snapshot import Snapshot
 
 GIVEN_UP = frozenset({StepState.FAILED, StepState.SKIPPED, StepState.UNDOING, StepState.UNDONE})
+_TRIED, _MOST_OF_A_CAUSE = "taken back: ", 1024  # characters: a record has room for twice as many
 _TO_UNDO = frozenset({StepState.APPLIED, StepState.DONE, StepState.UNDOING})
 
 
@@ -48,11 +55,24 @@ def _take_one_back(operation: Operation, index: int, snapshot: Snapshot, now: da
     if undone or (called and not_rendered(record.step, snapshot, back=True) is None):
         return Move(operation=with_record(operation, index, state=StepState.UNDONE, finished_at=now))
     if passed_seconds(record.intended_at, now) > INTENT_DEADLINE_SECONDS:
+        if not _tried(record):
+            begun = with_try(record, f"begun late, at {now:%H:%M:%S} UTC")
+            return Move(operation=with_record(operation, index, intended_at=now, message=begun))
         return Move(operation=undo_failed(operation, index, now, record.message))
     asked = called or (record.finished_at is not None and passed_seconds(record.finished_at, now) < ASK_AGAIN_SECONDS)
     if undone is None or asked:
         return Move(operation=operation)
     return Move(operation=operation, call=Call(step_index=index, undo=True))
+
+
+def with_try(record: StepRecord, message: str) -> str:
+    """Why the step is taken back, and how the last try to do so went; both are short enough to stay on record."""
+    cause = record.message.split(_TRIED)[0].removesuffix("; ")[:_MOST_OF_A_CAUSE]
+    return f"{cause}; {_TRIED}{message}" if cause else f"{_TRIED}{message}"
+
+
+def _tried(record: StepRecord) -> bool:
+    return _TRIED in record.message
 
 
 def _last_to_undo(operation: Operation) -> int | None:
