@@ -10,7 +10,7 @@ collection with one replica spread evenly, a grace period of 30 minutes.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
@@ -226,7 +226,9 @@ def lasting_signals(
     """The same signal again and again, oldest first, the last one at `until`."""
     seen = signal(snapshot, snapshot.taken_at)
     count = int(lasting_seconds // spacing_seconds)
-    return tuple(replace(seen, at=until - timedelta(seconds=spacing_seconds * back)) for back in range(count, -1, -1))
+    same = {field.name: getattr(seen, field.name) for field in fields(seen) if field.name != "at"}
+    times = (until - timedelta(seconds=spacing_seconds * back) for back in range(count, -1, -1))
+    return tuple(Signal(at=at, **same) for at in times)  # hundreds each time: `replace` takes three times as long
 
 
 def a_finished_operation(
