@@ -10,8 +10,9 @@ collection with one replica spread evenly, a grace period of 30 minutes.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from milvus_tuning.api import MilvusTuningSpec, Mode
@@ -85,12 +86,17 @@ def a_node(
         read_concurrency=a_sample(concurrency, age=age) if concurrency is not None else Sample.missing(),
         read_concurrency_cap=concurrency_cap,
     )
-    return replace(node, **changes)
+    return replace(node, **changes) if changes else node
 
 
 def some_nodes(count: int, **each: Any) -> tuple[QueryNode, ...]:
     """QueryNodes qn-1, qn-2, ... with Milvus node ids 1, 2, ..."""
     return tuple(a_node(f"qn-{number}", node_id=number, **each) for number in range(1, count + 1))
+
+
+@lru_cache(maxsize=256)  # crash stories ask for the same few nodes in thousands of passes
+def _like_nodes(count: int, cpu: float | None, memory: float | None, grace: int) -> tuple[QueryNode, ...]:
+    return some_nodes(count, cpu=cpu, memory=memory, grace=grace)
 
 
 def a_snapshot(
@@ -107,7 +113,7 @@ def a_snapshot(
     **changes: Any,
 ) -> Snapshot:
     """A settled cluster; `hot` names the node that works at hot_cpu; `workload` changes fields of the Workload."""
-    members = some_nodes(nodes, cpu=cpu, memory=memory, grace=grace) if isinstance(nodes, int) else tuple(nodes)
+    members = _like_nodes(nodes, cpu, memory, grace) if isinstance(nodes, int) else tuple(nodes)
     if hot is not None:
         busy = _share(hot_cpu, CPU_LIMIT_CORES, 5.0)
         members = tuple(replace(node, cpu_cores=busy) if node.pod == hot else node for node in members)
@@ -121,7 +127,7 @@ def a_snapshot(
         segments=some_segments(members, replicas),
         traffic=Traffic(searches_per_second=a_sample(100.0), p99_milliseconds=a_sample(30.0)),
     )
-    return replace(snapshot, **changes)
+    return replace(snapshot, **changes) if changes else snapshot
 
 
 def a_workload(members: Sequence[QueryNode] = (), **changes: Any) -> Workload:
@@ -156,7 +162,11 @@ def some_replicas(members: Sequence[QueryNode], count: int = 1) -> tuple[Replica
 def some_segments(members: Sequence[QueryNode], replicas: int = 1) -> tuple[Segment, ...]:
     """Equal segments, spread evenly inside each replica."""
     copies = [replica.node_ids for replica in some_replicas(members, replicas) if replica.node_ids]
-    total = SEGMENTS_PER_NODE * (len(members) // max(1, replicas))
+    return _even_segments(SEGMENTS_PER_NODE * (len(members) // max(1, replicas)), tuple(copies))
+
+
+@lru_cache(maxsize=256)
+def _even_segments(total: int, copies: tuple[tuple[int, ...], ...]) -> tuple[Segment, ...]:
     return tuple(
         Segment(
             segment_id=5000 + number,
@@ -216,7 +226,9 @@ def lasting_signals(
     """The same signal again and again, oldest first, the last one at `until`."""
     seen = signal(snapshot, snapshot.taken_at)
     count = int(lasting_seconds // spacing_seconds)
-    return tuple(replace(seen, at=until - timedelta(seconds=spacing_seconds * back)) for back in range(count, -1, -1))
+    same = {field.name: getattr(seen, field.name) for field in fields(seen) if field.name != "at"}
+    times = (until - timedelta(seconds=spacing_seconds * back) for back in range(count, -1, -1))
+    return tuple(Signal(at=at, **same) for at in times)  # hundreds each time: `replace` takes three times as long
 
 
 def a_finished_operation(

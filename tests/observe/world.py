@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
@@ -183,12 +183,17 @@ def _prometheus(world: World) -> Callable[[Asked], Reply]:
 
     def answer(asked: Asked) -> Reply:
         expression = parse_qs(asked.body)["query"][0]
-        name = next(query.name for query in queries.QUERIES if _pattern(query).fullmatch(expression))
-        return Reply(body=world.prometheus.get(name, nothing()))
+        return Reply(body=world.prometheus.get(_name_of(expression), nothing()))
 
     return answer
 
 
+@cache
+def _name_of(expression: str) -> str:
+    return next(query.name for query in queries.QUERIES if _pattern(query).fullmatch(expression))
+
+
+@cache
 def _pattern(query: queries.Query) -> re.Pattern[str]:
     parts = re.split(r"(\$\w+)", query.template)
     return re.compile(

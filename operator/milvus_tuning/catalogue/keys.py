@@ -8,11 +8,14 @@ the only one for which the change callbacks of Milvus 2.6 and later fire.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 ENVIRONMENT_PREFIX = "MILVUS_CONF_"
 """2.3 does not know it (seen on 2.3.5: it changes nothing), 2.6 does (pkg/config/env_source.go)."""
 _IGNORED = str.maketrans("", "", "/_.")
 
 
+@lru_cache(maxsize=4096)  # the names of the catalogue, asked for again and again
 def normalised(key: str) -> str:
     """What Milvus matches by: `queryCoord.autoBalance` becomes `querycoordautobalance`."""
     return key.lower().translate(_IGNORED)

@@ -17,7 +17,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal, InvalidOperation
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from itertools import pairwise
 from typing import Any
@@ -171,6 +171,7 @@ class NoLever:
     nearest: str = ""
 
 
+@lru_cache(maxsize=1024)  # asked for every key and intent in each pass; the table never changes
 def find_lever(intent: Intent, version: ServerVersion) -> Lever | NoLever:
     """The lever of an intent in exactly this version."""
     if not version.released:
@@ -189,6 +190,7 @@ def find_lever(intent: Intent, version: ServerVersion) -> Lever | NoLever:
     return NoLever(intent=intent, reason=reason)
 
 
+@lru_cache(maxsize=1024)
 def lever_with_key(key: str, version: ServerVersion) -> Lever | None:
     """The lever whose key is this one in exactly this version, in whichever spelling; the first in order of intents."""
     found = (find_lever(intent, version) for intent in Intent)

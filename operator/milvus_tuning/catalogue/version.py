@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 _PATTERN = re.compile(r"^v?(\d+)\.(\d+)\.(\d+)(?:-([a-z]+)[.-]?(\d*))?$")
 _BEFORE_RELEASE = frozenset({"rc", "alpha", "beta", "dev"})
@@ -38,6 +39,7 @@ class ServerVersion:
         return f"{core}-{'hotfix' if self.stage > 0 else 'rc'}.{self.stage_number}"
 
 
+@lru_cache(maxsize=64)  # the same few words in each pass
 def parse_version(text: str | None) -> ServerVersion | None:
     """The version in a server's own words (`v2.3.5`, `2.4.0-rc1`, `v2.6.14-hotfix.1`, `v2.3.5-gpu`), or None."""
     match = _PATTERN.match((text or "").strip().lower())

@@ -15,11 +15,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import pairwise
+from operator import attrgetter
 
 from milvus_tuning.api import MilvusTuningSpec
 from milvus_tuning.plan import Signal
 
 LEAST_GAP_SECONDS = 60.0
+_LEAST_GAP = timedelta(seconds=LEAST_GAP_SECONDS)
 GAP_SPACINGS = 3
 MARGIN_SECONDS = 120.0  # kept beyond the longest window, so that a late pass does not start it anew
 
@@ -45,12 +47,14 @@ def held(signals: Sequence[Signal], test: Test) -> Held:
     """For how long the test has held up to the newest signal (signals oldest first)."""
     if not signals or test(signals[-1]) is not True:
         return NOT_HELD
-    newest, allowed_seconds = signals[-1], _allowed_gap_seconds(signals)
+    newest, allowed = signals[-1], None
     earliest = newest.at
     for signal in reversed(signals):
-        too_far = (earliest - signal.at).total_seconds() > allowed_seconds
+        gap = earliest - signal.at
+        if gap > _LEAST_GAP:  # only then is it worth to look at all of them for the usual spacing
+            allowed = allowed or _allowed_gap(signals)
         verdict = test(signal)
-        if too_far or verdict is False or signal.node_count != newest.node_count:
+        if (allowed and gap > allowed) or verdict is False or signal.node_count != newest.node_count:
             break
         if verdict:
             earliest = signal.at
@@ -80,10 +84,10 @@ def _window_lengths(spec: MilvusTuningSpec) -> Iterator[int]:
 
 def with_current(signals: Sequence[Signal], current: Signal) -> tuple[Signal, ...]:
     """The history with the signal of this pass at its end, whether or not it was put there already."""
-    return (*(signal for signal in sorted(signals, key=lambda one: one.at) if signal.at < current.at), current)
+    return (*(signal for signal in sorted(signals, key=attrgetter("at")) if signal.at < current.at), current)
 
 
-def _allowed_gap_seconds(signals: Sequence[Signal]) -> float:
+def _allowed_gap(signals: Sequence[Signal]) -> timedelta:
     spacings = [(later.at - earlier.at).total_seconds() for earlier, later in pairwise(signals)]
     usual_seconds = statistics.median(spacings) if spacings else 0.0
-    return max(GAP_SPACINGS * usual_seconds, LEAST_GAP_SECONDS)
+    return max(timedelta(seconds=GAP_SPACINGS * usual_seconds), _LEAST_GAP)

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 import yaml
@@ -29,6 +30,7 @@ from milvus_tuning.clients.resource_config import as_text as value_text
 
 MILVUS_PORT_NAME = "milvus"
 FILES = ("milvus.yaml", "default.yaml", "user.yaml")  # later ones win
+FILES_KEPT = 32  # three of each of ten clusters
 
 Flat = Mapping[str, Any]
 
@@ -50,13 +52,21 @@ def file_config(files: Iterable[str]) -> dict[str, Any]:
     """All values of the files by normalised key; later files win over earlier ones."""
     values: dict[str, Any] = {}
     for text in files:
-        try:
-            tree = yaml.safe_load(text)
-        except yaml.YAMLError:
-            continue
-        if isinstance(tree, Mapping):
-            values |= flattened(tree)
+        values |= _values_of(text)
     return values
+
+
+@lru_cache(maxsize=FILES_KEPT)
+def _values_of(text: str) -> Flat:
+    """The values of one file. Files seldom change, and reading a whole milvus.yaml takes most of a second.
+
+    libyaml would be quicker, but it takes the process down where somebody's text is nested a few ten thousand deep.
+    """
+    try:
+        tree = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return {}
+    return flattened(tree) if isinstance(tree, Mapping) else {}
 
 
 def environment_config(environment: Mapping[str, str]) -> dict[str, str]:

@@ -71,6 +71,13 @@ class Record:
 
     plans: list[StoredPlan] = field(default_factory=list)
     finished: list[OperationStatus] = field(default_factory=list)
+    _read: tuple[list[OperationStatus], tuple[Operation, ...]] | None = None
+
+    def operations(self) -> tuple[Operation, ...]:
+        """The operations that are finished, parsed anew only when the list is another one."""
+        if self._read is None or self._read[0] is not self.finished:
+            self._read = (self.finished, tuple(operation_from_status(stored) for stored in self.finished))
+        return self._read[1]
 
     def open_plan(self) -> StoredPlan | None:
         """The plan that is not over."""
@@ -160,7 +167,7 @@ class ModelOperator:
         return decision
 
     def _history(self, plan: Plan | None) -> tuple[Operation, ...]:
-        finished = tuple(operation_from_status(stored) for stored in self.record.finished)
+        finished = self.record.operations()
         return (*finished, plan.course.operation) if plan is not None and plan.course.operation else finished
 
     def _propose(self, decision: Decision, snapshot: Snapshot) -> StoredPlan:
@@ -205,7 +212,7 @@ class ModelOperator:
 
     def _sight(self, decision: Decision | None) -> Sight:
         now = virtual_time(self._cluster.now_seconds)
-        started = [operation_from_status(stored).started_at for stored in self.record.finished]
+        started = [one.started_at for one in self.record.operations()]
         return Sight(
             spec=self._spec,
             snapshot=take_snapshot(self._cluster, self._scenario),

@@ -172,7 +172,7 @@ class Scenario(ScenarioModel):
 
     def active(self, kind: FaultKind, at_seconds: float) -> tuple[Fault, ...]:
         """The faults of this kind that are going on."""
-        return tuple(fault for fault in self.faults if fault.kind is kind and fault.active(at_seconds))
+        return tuple([fault for fault in self.faults if fault.kind is kind and fault.active(at_seconds)])
 
 
 def read_scenario(path: Path) -> Scenario:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 from milvus_tuning.api import MilvusTuningSpec, Verification
 from milvus_tuning.catalogue import normalised
@@ -44,6 +45,7 @@ _BALANCER = normalised(PLACEMENT_KEY)
 _NAMESPACE, _DEPLOYMENT = "model", "model-milvus-querynode"
 
 
+@lru_cache(maxsize=4096)
 def virtual_time(at_seconds: float) -> datetime:
     """The virtual wall clock."""
     return START + timedelta(seconds=at_seconds)
@@ -214,14 +216,15 @@ def _segments(cluster: ModelCluster) -> tuple[Segment, ...]:
         for segment in cluster.segments_of(node):
             holders.setdefault(segment, []).append(node.number)
     return tuple(
-        Segment(
-            segment_id=segment,
-            collection_id=COLLECTION_ID + cluster.collection_of[segment],
-            rows=cluster.model.segment_rows,
-            node_ids=tuple(holders[segment]),
-        )
-        for segment in sorted(holders)
+        _segment(segment, cluster.collection_of[segment], cluster.model.segment_rows, tuple(held))
+        for segment, held in sorted(holders.items())
     )
+
+
+@lru_cache(maxsize=4096)
+def _segment(number: int, collection: int, rows: int, holders: tuple[int, ...]) -> Segment:
+    """Most stay where they are from one look to the next."""
+    return Segment(segment_id=number, collection_id=COLLECTION_ID + collection, rows=rows, node_ids=holders)
 
 
 def _traffic(cluster: ModelCluster, scenario: Scenario) -> Traffic:
