@@ -16,6 +16,7 @@ SERVICES = frozenset({"my-etcd", "my-etcd-headless"})
         pytest.param([DEFAULT, "etcd: {ROOTPATH: mine}"], {}, "mine", id="in another spelling"),
         pytest.param([DEFAULT, "# only a comment\n"], {}, "by-dev", id="a file of comments"),
         pytest.param([DEFAULT, "etcd: [unclosed"], {}, "by-dev", id="a file that is no YAML"),
+        pytest.param([DEFAULT, "[" * 20_000], {}, "by-dev", id="a file that is nested beyond reason"),
         pytest.param([DEFAULT], {"ETCD_ROOTPATH": "env"}, "env", id="the environment wins"),
         pytest.param([DEFAULT], {"MILVUS_CONF_ETCD_ROOTPATH": "env"}, "env", id="with its newer prefix"),
         pytest.param([], {}, None, id="nothing"),

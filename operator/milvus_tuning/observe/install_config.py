@@ -64,7 +64,7 @@ def _values_of(text: str) -> Flat:
     """
     try:
         tree = yaml.safe_load(text)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, RecursionError):
         return {}
     return flattened(tree) if isinstance(tree, Mapping) else {}
 
