@@ -60,11 +60,12 @@ test-slow: install ## Tests that start processes and wait for them; no root.
 
 .PHONY: test-integration
 test-integration: install ## Tests on a real Kubernetes API server (root on Linux).
-	$(PYTEST) -m integration
+	# Two modules at once, each with servers of its own. In the order of the folders, which has the longest ones early.
+	PYTHONDONTWRITEBYTECODE= $(PYTEST) -n 2 --dist loadfile --no-loadscope-reorder --durations=15 -m integration
 
 .PHONY: e2e
 e2e: install ## Tests on the embedded cluster with a real Milvus (root on Linux).
-	$(PYTEST) -m e2e
+	$(PYTEST) --durations=15 -m e2e
 
 .PHONY: demo
 demo: install ## Show the operator at work: CLUSTER=embedded (default) or kind, STORY=size, hot or both (default).

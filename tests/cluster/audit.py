@@ -33,12 +33,18 @@ class Request:
         return self.code in SUCCEEDED
 
 
-def requests(log: Path) -> Iterator[Request]:
-    """The answered requests that are recorded so far, oldest first; a line that is still being written is left out."""
+def requests(log: Path, *, namespace: str | None = None) -> Iterator[Request]:
+    """The answered requests that are recorded so far, oldest first; a line that is still being written is left out.
+
+    With a namespace only those on its objects; lines that do not name it are not even parsed, for a log may be long.
+    """
+    named = "" if namespace is None else json.dumps(namespace)
     with log.open(encoding="utf-8") as lines:
         for line in lines:
-            if line.endswith("\n") and (event := json.loads(line))["stage"] == "ResponseComplete":
-                yield _request(event)
+            if named in line and line.endswith("\n") and (event := json.loads(line))["stage"] == "ResponseComplete":
+                request = _request(event)
+                if namespace in {None, request.namespace}:
+                    yield request
 
 
 def _request(event: dict[str, Any]) -> Request:

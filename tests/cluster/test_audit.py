@@ -33,3 +33,11 @@ def test_a_request_of_nobody_and_a_torn_line_do_not_hide_the_others(tmp_path: Pa
         name="querynode",
         code=200,
     )
+
+
+def test_the_requests_of_a_namespace_are_those_on_its_objects(tmp_path: Path) -> None:
+    log = tmp_path / "audit.log"
+    about = [{"namespace": "milvus"}, {"namespace": "milvus-2"}, {"namespace": "other", "name": "milvus"}]
+    events = [PATCH | {"objectRef": one} for one in about]
+    log.write_text("".join(f"{json.dumps(event)}\n" for event in (NOBODY, *events)))
+    assert [one.namespace for one in requests(log, namespace="milvus")] == ["milvus"]

@@ -11,6 +11,7 @@ from milvus_tuning.clients.admission import IN_FORCE_MESSAGE, PROBE_NAME
 from tests.apply.etcd_server import RunningEtcd
 from tests.faults.harness import Servers, administrator_of
 from tests.faults.processes import Launcher
+from tests.faults.stage import Stage
 from tests.integration.conftest import (
     PLANS,
     Api,
@@ -51,6 +52,12 @@ def launcher() -> Iterator[Launcher]:
     warm = Launcher()
     yield warm
     warm.close()
+
+
+@pytest.fixture(scope="module")
+def stage(launcher: Launcher, servers: Servers) -> Stage:
+    """Real servers, and operators at hand; the launcher comes first, as it imports while the servers start."""
+    return Stage(servers, launcher)
 
 
 def let_auto_approve(server: Api) -> None:

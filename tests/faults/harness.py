@@ -56,7 +56,7 @@ SUCCESSORS = 100  # from here on: ids of the Milvus nodes that come after an evi
 REQUEST_TIMEOUT_SECONDS = 3.0
 PATIENCE_SECONDS = 60.0
 PASSES_AFTERWARDS = 2  # a second effect would come with one of the next passes
-POLL_SECONDS = 0.1
+POLL_SECONDS = 0.2  # each look costs the API server as much as a call of the operator
 _numbers = itertools.count(1)
 T = TypeVar("T")
 

@@ -87,11 +87,8 @@ def _carried_out(case: Case) -> Counter[str]:
     """The operator's writes on foreign objects that succeeded; a pod that is leaving already is evicted once."""
     done = [
         request
-        for request in requests(case.servers.audit_log)
-        if request.namespace == case.namespace
-        and request.agent.startswith(USER_AGENT)
-        and request.succeeded
-        and request.resource in CHANGED
+        for request in requests(case.servers.audit_log, namespace=case.namespace)
+        if request.agent.startswith(USER_AGENT) and request.succeeded and request.resource in CHANGED
     ]
     evicted = {request.name for request in done if request.subresource == EVICTION}
     others = (
