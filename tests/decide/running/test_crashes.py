@@ -25,6 +25,7 @@ from tests.decide.running.crashing import Crash, Recorded
 
 PASS_SECONDS = 15.0
 MOST_PASSES, AFTERWARDS = 60, 4
+READY_SECONDS = 400  # a crash costs a pass: more than most crashes together with the start of a pod
 NO_WINDOWS = {"capacityWindowSeconds": 0, "computationWindowSeconds": 0}
 
 
@@ -89,7 +90,7 @@ def a_world(*, nodes: int, cores: float, room: bool = True, crashes: frozenset[i
             "queryNodes": {
                 "minCount": 2,
                 "maxCount": 6,
-                "scaleOut": {**NO_WINDOWS, "readyDeadlineSeconds": 120},
+                "scaleOut": {**NO_WINDOWS, "readyDeadlineSeconds": READY_SECONDS},
                 "scaleIn": {**NO_WINDOWS, "drainDeadlineSeconds": 600},
             }
         },
