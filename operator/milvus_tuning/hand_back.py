@@ -5,7 +5,7 @@ Marks on pods, settings, the zone that QueryNodes prefer, and the ownership of t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -18,7 +18,7 @@ from milvus_tuning.decide.config.keys import hand_back_steps
 from milvus_tuning.decide.config.road import owned_on
 from milvus_tuning.decide.readback import KEY_STEPS
 from milvus_tuning.errors import ObserveError
-from milvus_tuning.plan import MILVUS_RESOURCE, ROAD, StepKind, StepState
+from milvus_tuning.plan import MILVUS_RESOURCE, ROAD, Parameters, StepKind, StepState
 from milvus_tuning.plan_store import StoredPlan
 from milvus_tuning.snapshot import ProblemKind, Snapshot
 from milvus_tuning.store import StoredTuning
@@ -115,9 +115,15 @@ def _has_set_scheduling(stored: StoredTuning, plans: Sequence[StoredPlan]) -> bo
 
 
 def _has_made(kind: StepKind, before: MilvusTuningStatus, plans: Sequence[StoredPlan]) -> bool:
-    finished = any(step.kind == kind for one in before.history or [] for step in one.steps)
-    begun = (one.plan for one in plans if one.unreadable is None and one.plan.begun)
-    return finished or any(step.kind is kind for plan in begun for step in plan.change.steps)
+    return any(made == kind for made, _ in _made(before, plans))
+
+
+def _made(before: MilvusTuningStatus, plans: Sequence[StoredPlan]) -> Iterator[tuple[str, Parameters]]:
+    """Kind and action of each step that may have been made: of finished changes, and of plans that have begun."""
+    for finished in before.history or []:
+        yield from ((step.kind, step.action or {}) for step in finished.steps)
+    for plan in (one.plan for one in plans if one.unreadable is None and one.plan.begun):
+        yield from ((step.kind, step.action) for step in plan.change.steps)
 
 
 def _hand_back_keys(
@@ -149,12 +155,9 @@ def _may_be_in_etcd(stored: StoredTuning, plans: Sequence[StoredPlan]) -> bool:
     """Whether anything of ours may be in etcd: not of a policy that writes elsewhere, as far as its steps are known."""
     if stored.body["spec"].get("configDelivery") != ConfigDelivery.MILVUS_RESOURCE:
         return True
-    finished = [(step.kind, step.action) for one in stored.status.history or [] for step in one.steps]
-    readable = [one.plan for one in plans if one.unreadable is None and one.plan.begun]
-    begun = [(step.kind, step.action) for plan in readable for step in plan.change.steps]
-    writes = [action for kind, action in (*finished, *begun) if kind in KEY_STEPS]
+    writes = (action for kind, action in _made(stored.status, plans) if kind in KEY_STEPS)
     unreadable = any(one.unreadable is not None for one in plans)
-    return unreadable or any((action or {}).get(ROAD) != MILVUS_RESOURCE for action in writes)
+    return unreadable or any(action.get(ROAD) != MILVUS_RESOURCE for action in writes)
 
 
 def deleted_at(stored: StoredTuning) -> datetime:

@@ -7,8 +7,6 @@ field away is to apply without it; then milvus-operator replaces the QueryNodes 
 
 from __future__ import annotations
 
-from typing import Any
-
 from milvus_tuning.apply.context import (
     CONFLICT_RETRIES,
     ApplyContext,
@@ -21,6 +19,7 @@ from milvus_tuning.apply.context import (
 from milvus_tuning.apply.milvus_object import apply_milvus, read_milvus
 from milvus_tuning.catalogue import SCHEDULING_FIELD, zone_terms
 from milvus_tuning.clients.scheduling import SCHEDULING_MANAGER, scheduling_of
+from milvus_tuning.clients.trees import nested
 from milvus_tuning.errors import ApplyError
 from milvus_tuning.plan import Step
 from milvus_tuning.snapshot import Scheduling, WorkloadKind
@@ -84,12 +83,8 @@ def _written(context: ApplyContext, target: str | None, resource_version: str) -
 
 def _apply(context: ApplyContext, target: str | None, resource_version: str) -> None:
     path, name = SCHEDULING_FIELD.split("."), context.workload.name
-    field = {} if target is None else _nested(path, zone_terms(target, name))
+    field = {} if target is None else nested(path, zone_terms(target, name))
     apply_milvus(context, field, resource_version, manager=SCHEDULING_MANAGER)
-
-
-def _nested(path: list[str], value: object) -> dict[str, Any]:
-    return {path[0]: value if len(path) == 1 else _nested(path[1:], value)}
 
 
 def _word(preference: str | None) -> str:

@@ -28,6 +28,7 @@ from milvus_tuning.api import GROUP
 from milvus_tuning.catalogue import normalised, stored_spelling
 from milvus_tuning.catalogue.reading import catalogue
 from milvus_tuning.catalogue.registry import ValueType
+from milvus_tuning.clients.trees import Tree, nested, tree_at
 from milvus_tuning.snapshot import OwnedKey
 
 CONFIG_ANNOTATION: Final = f"{GROUP}/config"
@@ -35,7 +36,6 @@ CONFIG: Final = "config"
 CONFIG_MAP_FILE: Final = "user.yaml"
 _MOST_DIGITS: Final = 15  # of what every reader of JSON keeps exactly
 
-Tree = Mapping[str, Any]
 Path = tuple[str, ...]
 
 
@@ -115,7 +115,7 @@ def typed(key: str, text: str) -> object:
 def leaves(resource: Tree) -> dict[str, list[Leaf]]:
     """The leaves of spec.config by normalised key, each with all places that Milvus takes for it; in order of paths."""
     found: dict[str, list[Leaf]] = {}
-    for leaf in sorted(_below(_spec(resource).get(CONFIG), (CONFIG,)), key=lambda one: one.path):
+    for leaf in sorted(_below(tree_at(resource, "spec").get(CONFIG), (CONFIG,)), key=lambda one: one.path):
         found.setdefault(normalised(leaf.spelling), []).append(leaf)
     return found
 
@@ -128,7 +128,7 @@ def path_of(key: str) -> Path:
 
 def read_records(resource: Tree) -> Records:
     """The records of all policies. ResourceConfigError where the annotation holds something else."""
-    text = _annotations(resource).get(CONFIG_ANNOTATION)
+    text = tree_at(resource, "metadata", "annotations").get(CONFIG_ANNOTATION)
     if text is None:
         return {}
     try:
@@ -143,7 +143,7 @@ def read_records(resource: Tree) -> Records:
 def written_patch(resource: Tree, uid: str, key: str, record: LeafRecord, value: object) -> dict[str, Any]:
     """The merge patch that sets the leaf of a record (value None: removes it) together with the record."""
     records = _with(read_records(resource), uid, key, record)
-    change = _set(record.path, value) if value is not None else _removed(resource, record.path, record.kept)
+    change = nested(record.path, value) if value is not None else _removed(resource, record.path, record.kept)
     return _patch(resource, records, change)
 
 
@@ -152,7 +152,7 @@ def handed_back_patch(resource: Tree, uid: str, key: str) -> dict[str, Any]:
     records = read_records(resource)
     record = records[uid][key]
     absent = record.previous is None
-    change = _removed(resource, record.path, record.kept) if absent else _set(record.path, record.previous)
+    change = _removed(resource, record.path, record.kept) if absent else nested(record.path, record.previous)
     return _patch(resource, _without(records, uid, key), change)
 
 
@@ -189,7 +189,7 @@ def _below(tree: object, path: Path) -> list[Leaf]:
 
 def _there(resource: Tree, path: Path, leaf: Leaf | None) -> int:
     """How many parents of a leaf are there, from spec.config on."""
-    at: object = _spec(resource)
+    at: object = tree_at(resource, "spec")
     for depth, name in enumerate(path):
         if not isinstance(at, Mapping) or (leaf is None and name in at and depth == len(path) - 1):
             raise ResourceConfigError(f"spec.{'.'.join(path[: depth + 1])} cannot be set: {at!r:.80} stands there")
@@ -210,18 +210,10 @@ def _kept(there: int, path: Path, others: Sequence[LeafRecord]) -> int:
     return there
 
 
-def _set(path: Path, value: object) -> dict[str, Any]:
-    change: Any = value
-    for name in reversed(path):
-        change = {name: change}
-    made: dict[str, Any] = change
-    return made
-
-
 def _removed(resource: Tree, path: Path, kept: int) -> dict[str, Any]:
     """Without the leaf, and without the parents of our making that would be empty then."""
     trees: list[Tree] = []
-    at: object = _spec(resource)
+    at: object = tree_at(resource, "spec")
     for name in path[:-1]:
         at = at.get(name) if isinstance(at, Mapping) else None
         if not isinstance(at, Mapping):
@@ -230,7 +222,7 @@ def _removed(resource: Tree, path: Path, kept: int) -> dict[str, Any]:
     last = len(path)
     while last - 1 > kept and set(trees[last - 2]) <= {path[last - 1]}:
         last -= 1
-    return _set(path[:last], None)
+    return nested(path[:last], None)
 
 
 def _patch(resource: Tree, records: Records, change: Tree) -> dict[str, Any]:
@@ -271,20 +263,9 @@ def _without(records: Records, uid: str, key: str) -> Records:
     return {**others, uid: rest} if rest else others
 
 
-def _spec(resource: Tree) -> Tree:
-    spec = resource.get("spec")
-    return spec if isinstance(spec, Mapping) else {}
-
-
-def _annotations(resource: Tree) -> Tree:
-    found = resource["metadata"].get("annotations")
-    return found if isinstance(found, Mapping) else {}
-
-
 def trouble_of(resource: Tree) -> str | None:
     """Why nothing may be written into spec.config of this object: then every component would be restarted."""
-    components = _spec(resource).get("components")
-    only = components.get("updateConfigMapOnly") if isinstance(components, Mapping) else None
+    only = tree_at(resource, "spec", "components").get("updateConfigMapOnly")
     if only is True:
         return None
     said = "is not set" if only is None else f"is {as_text(only)}"

@@ -14,28 +14,27 @@ from typing import Any
 from milvus_tuning.api import FIELD_MANAGER
 from milvus_tuning.catalogue import SCHEDULING_FIELD, preference_of
 from milvus_tuning.catalogue.zone_preference import PREFERRED, ZONE_LABEL
+from milvus_tuning.clients.trees import Tree, tree_at
 from milvus_tuning.snapshot import Scheduling
 
 # One of its own: an apply under the manager of the replica count that leaves this field out would take it away.
 SCHEDULING_MANAGER = f"{FIELD_MANAGER}/scheduling"
 _PATH = SCHEDULING_FIELD.split(".")
 
-Tree = Mapping[str, Any]
-
 
 def scheduling_of(milvus: Tree) -> Scheduling:
     """How the object stands."""
-    terms = _at(milvus, *_PATH[:-1]).get(PREFERRED) or []
+    terms = tree_at(milvus, *_PATH[:-1]).get(PREFERRED) or []
     return Scheduling(
         preference=preference_of(terms, milvus["metadata"]["name"]),
         ours=bool(terms) and SCHEDULING_MANAGER in _owners(milvus, _PATH),
         others=tuple(_others(milvus)),
-        all_at_once=_at(milvus, "spec", "components").get("imageUpdateMode") == "force",
+        all_at_once=tree_at(milvus, "spec", "components").get("imageUpdateMode") == "force",
     )
 
 
 def _others(milvus: Tree) -> Iterator[str]:
-    every, own = _at(milvus, "spec", "components"), _at(milvus, "spec", "components", "queryNode")
+    every, own = tree_at(milvus, "spec", "components"), tree_at(milvus, "spec", "components", "queryNode")
     if own.get("groups"):
         yield "spec.components.queryNode.groups is set, and each group has an affinity of its own"
     if every.get("affinity"):
@@ -52,7 +51,7 @@ def _others(milvus: Tree) -> Iterator[str]:
 
 def _known(milvus: Tree) -> bool:
     """Whether the preferred terms are ones that we write, or none at all."""
-    terms = _at(milvus, *_PATH[:-1]).get(PREFERRED) or []
+    terms = tree_at(milvus, *_PATH[:-1]).get(PREFERRED) or []
     return not terms or preference_of(terms, milvus["metadata"]["name"]) is not None
 
 
@@ -82,10 +81,3 @@ def _owns(fields: Tree, names: list[str]) -> bool:
             return False
         at = at[name]
     return True
-
-
-def _at(tree: Tree, *path: str) -> Tree:
-    at: Any = tree
-    for name in path:
-        at = at.get(name) if isinstance(at, Mapping) else None
-    return at if isinstance(at, Mapping) else {}

@@ -8,12 +8,13 @@ a roll, a MilvusUpgrade, manual mode) is honoured.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from milvus_tuning.clients.connect import Found
 from milvus_tuning.clients.kube import Deployment, KubeError, KubeFailure, KubeReader, ReplicaSet
 from milvus_tuning.clients.scheduling import scheduling_of
+from milvus_tuning.clients.trees import Tree, tree_at
 from milvus_tuning.observe import install_config
 from milvus_tuning.observe.components import addresses_of, environment_of
 from milvus_tuning.observe.helm import QUERY_NODE, instance_labels
@@ -41,8 +42,6 @@ PAUSE_RECONCILE = "milvus.io/pause-reconcile"
 HANDED_OVER = -1
 _UPGRADE_OVER = ("Succeeded", "RollbackSucceeded")
 
-Tree = Mapping[str, Any]
-
 
 def observe_milvus(reader: KubeReader, namespace: str, name: str) -> Target:
     """The resource and its pods as Kubernetes knows them; TargetUnusable where it is not one that can be scaled."""
@@ -62,7 +61,7 @@ def observe_milvus(reader: KubeReader, namespace: str, name: str) -> Target:
         *coordinator_freezes(deployments, OPERATOR_COMPONENT_LABEL),
         *draining_freezes(nodes),
     )
-    component = _at(resource, "spec", "components", "queryNode")
+    component = tree_at(resource, "spec", "components", "queryNode")
     aims = frozenset({("Milvus", name), *(("Deployment", slot.metadata.name) for slot in slots)})
     workload = Workload(
         kind=WorkloadKind.MILVUS,
@@ -86,7 +85,7 @@ def observe_milvus(reader: KubeReader, namespace: str, name: str) -> Target:
         components=placed_pods(pods, name, slot=_annotations(resource).get(CURRENT_GROUP)),
         scheduling=scheduling_of(resource),
         addresses=addresses_of(pods, OPERATOR_COMPONENT_LABEL),
-        install_config=install_config.as_text(install_config.flattened(_at(resource, "spec", "config"))),
+        install_config=install_config.as_text(install_config.flattened(tree_at(resource, "spec", "config"))),
         environment_config=install_config.environment_config(environment_of(pods, OPERATOR_COMPONENT_LABEL)),
         resource_config=read_resource_config(reader, namespace, resource),
         freezes=freezes,
@@ -120,13 +119,13 @@ def slot_freezes(
 
 def resource_freezes(resource: Tree) -> tuple[Freeze, ...]:
     """What the resource itself says about being left alone."""
-    freezes, components = [], _at(resource, "spec", "components")
+    freezes, components = [], tree_at(resource, "spec", "components")
     rolling = sorted(label for label in _labels(resource) if label.endswith(ROLLING_SUFFIX))
     if rolling:
         freezes.append(
             Freeze(reason=FreezeReason.ROLLOUT, message=f"milvus-operator is rolling ({', '.join(rolling)})")
         )
-    for condition in _at(resource, "status").get("conditions") or ():
+    for condition in tree_at(resource, "status").get("conditions") or ():
         if condition.get("type") == "MilvusUpdated" and condition.get("status") == "False":
             text = f"milvus-operator says it is updating ({condition.get('reason', 'MilvusUpdated is False')})"
             freezes.append(Freeze(reason=FreezeReason.ROLLOUT, message=text))
@@ -153,9 +152,9 @@ def _read(reader: KubeReader, namespace: str, name: str) -> dict[str, Any]:
 
 
 def _refuse_unsupported(resource: Tree, namespace: str, name: str) -> None:
-    if _at(resource, "spec").get("mode", "standalone") != "cluster":
+    if tree_at(resource, "spec").get("mode", "standalone") != "cluster":
         raise _unusable(ProblemKind.TARGET_UNSUPPORTED, namespace, name, "it runs standalone, without QueryNodes")
-    if _at(resource, "spec", "components", "queryNode").get("groups"):
+    if tree_at(resource, "spec", "components", "queryNode").get("groups"):
         text = "its QueryNodes are split into spec.components.queryNode.groups, whose counts are set one by one"
         raise _unusable(ProblemKind.TARGET_UNSUPPORTED, namespace, name, text)
 
@@ -176,7 +175,8 @@ def _upgrade_freezes(reader: KubeReader, namespace: str, name: str) -> tuple[Fre
     return tuple(
         Freeze(reason=FreezeReason.ROLLOUT, message=f"MilvusUpgrade {found['metadata']['name']} is under way")
         for found in upgrades
-        if _at(found, "spec", "milvus").get("name") == name and _at(found, "status").get("state") not in _UPGRADE_OVER
+        if tree_at(found, "spec", "milvus").get("name") == name
+        and tree_at(found, "status").get("state") not in _UPGRADE_OVER
     )
 
 
@@ -188,25 +188,19 @@ def _owner(resource: Tree) -> str | None:
 
 def _found(reader: KubeReader, namespace: str, name: str, resource: Tree) -> Found:
     """The root path is the resource's name unless its config says otherwise (milvus-operator's template)."""
-    config = install_config.flattened(_at(resource, "spec", "config"))
-    config["etcdendpoints"] = _at(resource, "spec", "dependencies", "etcd").get("endpoints") or [f"{name}-etcd:2379"]
+    config = install_config.flattened(tree_at(resource, "spec", "config"))
+    config["etcdendpoints"] = tree_at(resource, "spec", "dependencies", "etcd").get("endpoints") or [
+        f"{name}-etcd:2379"
+    ]
     services = reader.services(namespace)
     return install_config.found_addresses(
         config, services, namespace=namespace, milvus_service=f"{name}-milvus", root_path=name
     )
 
 
-def _at(tree: Tree, *path: str) -> Tree:
-    """The mapping at a path; an empty one where any part is missing."""
-    at: Any = tree
-    for name in path:
-        at = at.get(name) if isinstance(at, Mapping) else None
-    return at if isinstance(at, Mapping) else {}
-
-
 def _annotations(resource: Tree) -> Tree:
-    return _at(resource, "metadata", "annotations")
+    return tree_at(resource, "metadata", "annotations")
 
 
 def _labels(resource: Tree) -> Tree:
-    return _at(resource, "metadata", "labels")
+    return tree_at(resource, "metadata", "labels")

@@ -98,7 +98,7 @@ def call_succeeded(operation: Operation, call: Call, now: datetime, message: str
     if is_restart(record):  # the pods tell whether there is another one
         return with_record(operation, call.step_index, message=message)
     if call.undo:
-        told = with_try(operation.steps[call.step_index], message)
+        told = with_try(record, message)
         later = is_move(record) or on_resource(record.step)  # the placement, or the ConfigMap, tells when it is
         state = StepState.UNDOING if later else StepState.UNDONE
         return with_record(operation, call.step_index, state=state, finished_at=now, message=told)
