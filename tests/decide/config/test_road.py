@@ -1,18 +1,13 @@
-"""The road of the Milvus object: what is written there, what goes before it, and how a change of roads is made."""
+"""The road of the Milvus object: what is written there, and what goes before it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from milvus_tuning.api import MilvusTuningSpec
 from milvus_tuning.catalogue import normalised
 from milvus_tuning.decide import decide
 from milvus_tuning.decide.config.dropped import keeping
@@ -21,80 +16,27 @@ from milvus_tuning.decide.config.road import FILE_SETTLE_SECONDS, RESOURCE
 from milvus_tuning.decide.config.settings import setting_steps
 from milvus_tuning.decide.readback import effect, is_undone, look, obstacle
 from milvus_tuning.decide.seen.sight import Sight
-from milvus_tuning.plan import MILVUS_RESOURCE, ROAD, History, SettingState, SettingStatus, Step, StepKind
-from milvus_tuning.snapshot import EtcdSetting, OwnedKey, ResourceConfig, Snapshot
+from milvus_tuning.plan import MILVUS_RESOURCE, ROAD, History, SettingState, Step, StepKind
+from milvus_tuning.snapshot import OwnedKey, Snapshot
 from tests.builders import NOON
 from tests.builders import a_snapshot as a_cluster
-from tests.decide.running.running import a_component, running
-
-UID = "policy-1"
-INTERVAL, TOLERANCE = "querycoord.autobalanceinterval", "querycoord.scoreunbalancetolerationfactor"
-PLACEMENT, TASKS = "querycoord.autobalance", "proxy.maxtasknum"
-LONG_AGO, LATELY = NOON - timedelta(hours=1), NOON - timedelta(seconds=30)
-
-
-def a_spec(road: str | None = MILVUS_RESOURCE, /, **declared: object) -> MilvusTuningSpec:
-    spec = {"targetRef": {"kind": "Milvus", "name": "milvus"}, "mode": "Auto", **declared}
-    return MilvusTuningSpec.model_validate(spec | ({"configDelivery": road} if road else {}))
-
-
-BALANCE: dict[str, Any] = {"loadBalancing": {"balanceIntervalSeconds": 60}}
-
-
-def stored(values: Mapping[str, str]) -> dict[str, EtcdSetting]:
-    return {
-        normalised(key): EtcdSetting(key=key, value=value, spellings=(key,), revision=0)
-        for key, value in values.items()
-    }
-
-
-def a_snapshot(
-    *,
-    leaves: Mapping[str, str] | None = None,
-    held: Mapping[str, OwnedKey] | None = None,
-    etcd: Mapping[str, str] | None = None,
-    held_in_etcd: Mapping[str, OwnedKey] | None = None,
-    environment: Mapping[str, str] | None = None,
-    readable: bool = True,
-    version: str = "v2.5.27",
-    trouble: str | None = None,
-    rendered: Mapping[str, str] | None = None,
-) -> Snapshot:
-    """A Milvus object whose ConfigMap has followed; etcd is empty, or not readable."""
-    found = {normalised(key): value for key, value in (leaves or {}).items()}
-    config = ResourceConfig(
-        settings=stored(leaves or {}),
-        owned_keys={UID: held} if held else {},
-        rendered=found if rendered is None else rendered,
-        trouble=trouble,
-    )
-    snapshot = Snapshot(
-        taken_at=NOON,
-        milvus_version=version,
-        settings=stored(etcd or {}) if readable else {},
-        settings_readable=readable,
-        etcd_root_path="by-dev" if readable else None,
-        owned_keys={UID: held_in_etcd} if held_in_etcd else {},
-        resource_config=config,
-        install_config=found,
-        environment_config={normalised(key): value for key, value in (environment or {}).items()},
-    )
-    return running(snapshot)
-
-
-def ours(written: str, previous: str | None = None) -> OwnedKey:
-    return OwnedKey(previous=previous, written=written, written_at=LONG_AGO)
-
-
-def judged(spec: MilvusTuningSpec, snapshot: Snapshot) -> tuple[tuple[Step, ...], SettingStatus]:
-    steps, (status, *_) = setting_steps(spec, snapshot, NOON, UID)
-    return steps, status
-
-
-def written(steps: tuple[Step, ...]) -> list[tuple[object, ...]]:
-    """Road, key, value of each key that the steps write."""
-    return [(step.action.get(ROAD), step.action["key"], step.action["value"]) for step in steps if "key" in step.action]
-
+from tests.decide.config.roads import (
+    BALANCE,
+    INTERVAL,
+    LATELY,
+    LEAF,
+    LONG_AGO,
+    PLACEMENT,
+    TASKS,
+    TOLERANCE,
+    UID,
+    a_snapshot,
+    a_spec,
+    judged,
+    ours,
+    written,
+)
+from tests.decide.running.running import a_component
 
 # -- how a key stands -------------------------------------------------------------------------------------------------
 
@@ -115,9 +57,6 @@ def test_without_the_field_it_goes_to_etcd(road: str | None) -> None:
     steps, status = judged(a_spec(road, **BALANCE), a_snapshot(leaves={INTERVAL: "3000"}))
     assert written(steps) == [(None, INTERVAL, "60000")]
     assert status.source == "file"
-
-
-LEAF = {INTERVAL: "60000"}
 
 
 @pytest.mark.parametrize(
@@ -246,102 +185,6 @@ def test_a_key_that_is_read_at_start_stands_between_two_restarts_on_this_road_to
     steps, _ = setting_steps(a_spec(configOverrides={"proxy.maxTaskNum": "2048"}), a_snapshot(), NOON, UID)
     assert [step.action.get("when") for step in steps] == ["Back", None, "Forward"]
     assert written(steps) == [(MILVUS_RESOURCE, TASKS, "2048")]
-
-
-# -- from one road to the other ---------------------------------------------------------------------------------------
-
-ROADS = [None, MILVUS_RESOURCE]
-
-
-def after(snapshot: Snapshot, steps: tuple[Step, ...]) -> Snapshot:
-    """The snapshot once the steps are made, with the records of what was there."""
-    config = snapshot.resource_config or ResourceConfig()
-    places: dict[object, dict[str, EtcdSetting]] = {
-        None: dict(snapshot.settings),
-        MILVUS_RESOURCE: dict(config.settings),
-    }
-    records: dict[object, dict[str, OwnedKey]] = {
-        None: dict(snapshot.owned_keys.get(UID, {})),
-        MILVUS_RESOURCE: dict(config.owned_keys.get(UID, {})),
-    }
-    for step in steps:
-        road, key, value = step.action.get(ROAD), str(step.action["key"]), step.action["value"]
-        name, held = normalised(key), records[road].get(key)
-        present = places[road].get(name)
-        if held is not None and held.previous == value:
-            del records[road][key]
-        else:
-            previous = held.previous if held else present.value if present else None
-            records[road][key] = ours(str(value), previous)
-        places[road].pop(name, None)
-        if value is not None:
-            places[road] |= stored({key: str(value)})
-    leaves = {key: one.value for key, one in places[MILVUS_RESOURCE].items()}
-    changed = replace(
-        snapshot,
-        settings=places[None],
-        owned_keys={UID: records[None]},
-        install_config=leaves,
-        resource_config=replace(
-            config, settings=places[MILVUS_RESOURCE], owned_keys={UID: records[MILVUS_RESOURCE]}, rendered=leaves
-        ),
-    )
-    return running(changed)
-
-
-def holds(snapshot: Snapshot) -> dict[object, set[str]]:
-    """The keys that are held, by road."""
-    config = snapshot.resource_config or ResourceConfig()
-    return {None: set(snapshot.owned_keys.get(UID, {})), MILVUS_RESOURCE: set(config.owned_keys.get(UID, {}))}
-
-
-@given(
-    course=st.lists(
-        st.tuples(st.sampled_from(ROADS), st.sampled_from([None, 30, 60]), st.sampled_from([None, 10, 20])),
-        min_size=1,
-        max_size=5,
-    ),
-    beneath=st.dictionaries(st.sampled_from([INTERVAL, TOLERANCE]), st.just("7000"), max_size=2),
-    patience=st.integers(1, 4),
-)
-def test_no_key_is_held_twice_and_everything_goes_back(
-    course: list[tuple[str | None, int | None, int | None]], beneath: dict[str, str], patience: int
-) -> None:
-    snapshot = a_snapshot(leaves=beneath)
-    leaves = {normalised(key): value for key, value in beneath.items()}
-    for road, interval, tolerance in [*course, (course[-1][0], None, None)]:
-        numbers = {"balanceIntervalSeconds": interval, "balanceTolerancePercent": tolerance}
-        declared = {name: value for name, value in numbers.items() if value is not None}
-        spec = a_spec(road, **({"loadBalancing": declared} if declared else {}))
-        for _ in range(patience if declared else 4):  # the declaration may change before all is done
-            steps, _ = setting_steps(spec, snapshot, NOON, UID)
-            for step in steps:
-                snapshot = after(snapshot, (step,))
-                held = holds(snapshot)
-                assert not held[None] & held[MILVUS_RESOURCE]
-        if patience == 4:
-            assert holds(snapshot)[MILVUS_RESOURCE if road is None else None] == set()
-    assert holds(snapshot) == {None: set(), MILVUS_RESOURCE: set()}
-    assert snapshot.settings == {}
-    assert snapshot.install_config == leaves
-
-
-def test_the_old_road_is_left_before_the_new_one_is_taken() -> None:
-    held = a_snapshot(leaves=LEAF, held={INTERVAL: ours("60000")})
-    spec = a_spec(None, loadBalancing={"balanceIntervalSeconds": 90})
-    first, status = judged(spec, held)
-    assert written(first) == [(MILVUS_RESOURCE, INTERVAL, None)]
-    assert "once it is handed back in spec.config" in status.message
-    second, _ = judged(spec, after(held, first))
-    assert written(second) == [(None, INTERVAL, "90000")]
-
-
-def test_what_is_held_in_an_object_that_may_not_be_written_stays_and_is_said() -> None:
-    snapshot = a_snapshot(leaves=LEAF, held={INTERVAL: ours("60000")}, trouble="it would roll")
-    for road in ROADS:
-        steps, statuses = setting_steps(a_spec(road), snapshot, NOON, UID)
-        assert steps == ()
-        assert ["it would roll" in one.message for one in statuses] == [True]
 
 
 # -- who goes on with it ----------------------------------------------------------------------------------------------
