@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 
 import pytest
 
 from milvus_tuning import apply
 from milvus_tuning.apply import ApplyContext, PreconditionChanged, perform
-from milvus_tuning.clients.etcd import EtcdClient, Put
+from milvus_tuning.clients.etcd import Delete, EtcdClient, EtcdError, EtcdFailure, Put, Unchanged
 from milvus_tuning.clients.handback import read_owned_keys
 from milvus_tuning.errors import ApplyError
 from milvus_tuning.snapshot import OwnedKey
@@ -212,6 +214,48 @@ def test_milvus_gets_its_balancer_back_when_nobody_renews(context: ApplyContext)
         time.sleep(0.2)
     assert stored(context) == {}
     apply.renew_placement_lease(context)  # nothing is held, nothing is renewed
+
+
+class LosesAnAnswer(EtcdClient):
+    """A client whose first transaction is held back, or carried out, before its answer is lost."""
+
+    def __init__(self, address: str, *, arrives: bool) -> None:
+        super().__init__([address], timeout_seconds=10)
+        self._arrives = arrives
+        self.late: Callable[[], bool] | None = None
+
+    def transaction(self, *, compare: Sequence[Unchanged], then: Sequence[Put | Delete]) -> bool:
+        send = partial(super().transaction, compare=compare, then=then)
+        if self.late is not None:
+            return send()
+        self.late = send
+        if self._arrives:
+            send()
+        raise EtcdError("etcd does not answer", EtcdFailure.UNREACHABLE, sent=True)
+
+
+def test_a_hold_whose_answer_is_lost_does_not_arrive_after_the_return(etcd_address: str, root_path: str) -> None:
+    etcd = LosesAnAnswer(etcd_address, arrives=False)
+    context = a_context(etcd=etcd, root_path=root_path)
+    with pytest.raises(ApplyError, match="does not answer") as caught:
+        perform(a_placement(), undo=False, context=context)
+    assert caught.value.retryable
+    assert "under a lease" in perform(a_placement(), undo=False, context=context)
+    perform(a_placement(take=False), undo=False, context=context)
+    assert etcd.late is not None
+    with pytest.raises(EtcdError, match="lease not found"):
+        etcd.late()
+    assert stored(context) == {}
+
+
+def test_a_hold_that_arrived_and_whose_answer_is_lost_stays(etcd_address: str, root_path: str) -> None:
+    context = a_context(etcd=LosesAnAnswer(etcd_address, arrives=True), root_path=root_path)
+    with pytest.raises(ApplyError, match="does not answer"):
+        perform(a_placement(), undo=False, context=context)
+    held = stored(context)
+    assert f"config/{PLACEMENT}" in held
+    assert "already" in perform(a_placement(), undo=False, context=context)
+    assert stored(context) == held
 
 
 def test_nothing_is_written_without_the_lease_of_the_operator(context: ApplyContext) -> None:

@@ -4,14 +4,19 @@
 with placementOwner Operator exists each pass renews the lease; when we are gone for good, both vanish and Milvus
 balances again without anybody's help. A key that somebody else set is never taken over, not even when it has the
 value we want.
+
+A hold whose answer is lost may still arrive when the balancer has long been let go, and no guard would stop it: the key
+is absent again, as it was before. So its lease is ended, unless it did arrive: etcd refuses what hangs on no lease.
 """
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from milvus_tuning.apply.config import StoredKey, connected, hand_back, read_key, words
 from milvus_tuning.apply.context import ApplyContext, PreconditionChanged, etcd_errors, number_of, text_of
 from milvus_tuning.catalogue import stored_spelling
-from milvus_tuning.clients.etcd import Put
+from milvus_tuning.clients.etcd import EtcdError, Put
 from milvus_tuning.clients.handback import HandBack, read_records
 from milvus_tuning.errors import ApplyError
 from milvus_tuning.plan import Parameters, Step, StepKind
@@ -57,10 +62,18 @@ def _take(context: ApplyContext, stored: StoredKey, parameters: Parameters) -> s
                 Put(key=stored.record_path, value=record.text(), lease_id=lease_id),
             ]
         )
-    except ApplyError:
-        stored.etcd.lease_revoke(lease_id)
+    except (ApplyError, EtcdError):
+        with suppress(EtcdError):  # what is said is why it was not written
+            _end_unless_held(stored, lease_id)
         raise
     return f"{stored.path} set to {words(value)} under a lease of {lease_seconds} s"
+
+
+def _end_unless_held(stored: StoredKey, lease_id: int) -> None:
+    """End a lease that the key does not hang on."""
+    now = stored.etcd.get(stored.path)
+    if now is None or now.lease_id != lease_id:
+        stored.etcd.lease_revoke(lease_id)
 
 
 def _return(stored: StoredKey) -> str:
