@@ -2,7 +2,6 @@
 
 import base64
 import threading
-import time
 from typing import Any
 
 import grpc  # type: ignore[import-untyped]
@@ -155,19 +154,19 @@ def test_indexes_that_are_refused_are_not_taken_for_none() -> None:
 
 
 def test_a_description_that_does_not_come_costs_a_part_of_the_time_of_a_call_only() -> None:
-    over = threading.Event()
+    over, remaining = threading.Event(), list[float]()
 
-    def hangs(_: grpc.ServicerContext) -> dict[str, Any]:
-        over.wait(5)
+    def hangs(context: grpc.ServicerContext) -> dict[str, Any]:
+        remaining.append(context.time_remaining())
+        over.wait(30)
         return {}
 
     with a_milvus({"DescribeCollection": hangs}) as (uri, _):
-        started = time.monotonic()
         with pytest.raises(MilvusError) as caught:
-            MilvusClient(uri, timeout_seconds=2.0).collection("default", "demo")
+            MilvusClient(uri, timeout_seconds=16).collection("default", "demo")
         over.set()
     assert caught.value.failure is MilvusFailure.UNREACHABLE
-    assert time.monotonic() - started < 1.0
+    assert 0 < remaining[0] <= 2
 
 
 def test_a_move_names_one_source_one_destination_and_its_segments() -> None:

@@ -53,7 +53,7 @@ from tests.observe.world import PODS, PROXY_POD, QUERY_NODE_IPS, QUERY_NODE_PODS
 DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
 UNDER_WAY = "rag-under-way"
 SUCCESSORS = 100  # from here on: ids of the Milvus nodes that come after an eviction, and the ends of their addresses
-REQUEST_TIMEOUT_SECONDS = 3.0
+REQUEST_TIMEOUT_SECONDS = 3.0  # of the operator
 PATIENCE_SECONDS = 60.0
 PASSES_AFTERWARDS = 2  # a second effect would come with one of the next passes
 POLL_SECONDS = 0.2  # each look costs the API server as much as a call of the operator
@@ -296,7 +296,7 @@ def staged(servers: Servers, starter: Starter, story: Story, script: Script | No
     namespace, root_path = f"faults-{number}", f"faults-{number}"
     with ExitStack() as stack:
         world = stack.enter_context(serving(World(prometheus=recorded(story.recording))))
-        etcd = EtcdClient([servers.etcd_address], timeout_seconds=10)
+        etcd = EtcdClient([servers.etcd_address], timeout_seconds=PATIENCE_SECONDS)
         stack.callback(etcd.close)
         play = Play(script=script, kill=lambda: starter.kill(case.pid))
         milvus = _acting(story, world, play)
@@ -392,14 +392,14 @@ def _put_under_way(case: Case, planned: Planned) -> None:
         )
         operation = begin(change, operation_id=UNDER_WAY, now=now)
         course = Course(phase=Phase.RUNNING, approval="spec.approval", approved_at=now, operation=operation)
-        store = PlanStore(api_client, timeout_seconds=REQUEST_TIMEOUT_SECONDS)
+        store = PlanStore(api_client, timeout_seconds=PATIENCE_SECONDS)
         store.write_course(store.hold(store.create(change, UNDER_WAY, owner)), course, now=now)
 
 
 def _seen(case: Case, api_client: ApiClient) -> Snapshot:
     """What the operator will see."""
     stored = case.api.call("GET", f"{COLLECTION.format(namespace=case.namespace)}/{TUNING}")
-    observer = Observer(api_client, Settings(request_timeout_seconds=REQUEST_TIMEOUT_SECONDS))
+    observer = Observer(api_client, Settings(request_timeout_seconds=PATIENCE_SECONDS))
     try:
         return observer.observe(case.namespace, MilvusTuningSpec.model_validate(stored["spec"]), utc_now())
     finally:

@@ -13,7 +13,7 @@ from milvus_tuning.doctor.rights import RIGHTS
 from milvus_tuning.settings import Settings
 from milvus_tuning.snapshot import ResourceConfig
 from tests.builders import a_snapshot
-from tests.observe.world import NAMESPACE, World, serving
+from tests.observe.world import NAMESPACE, PATIENT_SECONDS, World, serving
 
 REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 
@@ -21,7 +21,7 @@ REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 def _checks(world: World, *, allowed: bool = True) -> tuple[Check, ...]:
     world.kubernetes[REVIEWS] = {"status": {"allowed": allowed}, "spec": {}}
     with serving(world):
-        settings = Settings(request_timeout_seconds=3)
+        settings = Settings(request_timeout_seconds=PATIENT_SECONDS)
         return run_checks(world.api_client(), settings, NAMESPACE, world.parsed_spec())
 
 

@@ -16,7 +16,18 @@ from milvus_tuning.observe.effect import Question, slow_bound
 from milvus_tuning.plan import Measurement
 from milvus_tuning.settings import Settings
 from tests.clients.http_server import Reply
-from tests.observe.world import NAMESPACE, NOW, PODS, QUERY_NODE_PODS, World, a_vector, observe, recorded, serving
+from tests.observe.world import (
+    NAMESPACE,
+    NOW,
+    PATIENT_SECONDS,
+    PODS,
+    QUERY_NODE_PODS,
+    World,
+    a_vector,
+    observe,
+    recorded,
+    serving,
+)
 
 Change = Callable[[World], None]
 BOUNDS = tuple(2.0**power for power in range(18))
@@ -36,7 +47,7 @@ def measure(world: World, *, window_seconds: int = 180, slow_bound: int | None =
     """One pass and a measurement at its end."""
     with serving(world):
         snapshot = observe(world)
-        observer = Observer(world.api_client(), Settings(request_timeout_seconds=4))
+        observer = Observer(world.api_client(), Settings(request_timeout_seconds=PATIENT_SECONDS))
         try:
             return observer.measure(
                 NAMESPACE,
@@ -109,7 +120,7 @@ def test_a_window_with_fewer_than_four_scrapes_is_widened_and_says_so(samples: s
 def test_nothing_is_remembered_between_observation_and_measurement() -> None:
     world = a_busy_world()
     with serving(world):
-        observer = Observer(world.api_client(), Settings(request_timeout_seconds=4))
+        observer = Observer(world.api_client(), Settings(request_timeout_seconds=PATIENT_SECONDS))
         spec = world.parsed_spec()
         snapshot = observer.observe(NAMESPACE, spec, NOW)
         pods_read = sum(asked.path == PODS for asked in world.asked["kubernetes"])

@@ -60,7 +60,7 @@ def test_only_a_ready_pod_that_stays_is_a_problem(pod: QueryNode, problems: int)
 
 def test_a_pod_tells_the_node_it_runs() -> None:
     with a_server(lambda _: Reply(body=EXPOSED)) as (url, asked):
-        found = read_node_ids("127.0.0.1", port=int(url.rpartition(":")[2]), timeout_seconds=2)
+        found = read_node_ids("127.0.0.1", port=int(url.rpartition(":")[2]), timeout_seconds=10)
     assert found == {4}
     assert (asked[0].path, "Authorization" in asked[0].headers) == ("/metrics", False)
 
@@ -68,7 +68,7 @@ def test_a_pod_tells_the_node_it_runs() -> None:
 @pytest.mark.parametrize("status", [302, 404, 500])
 def test_a_pod_that_refuses_tells_nothing(status: int) -> None:
     with a_server(lambda _: Reply(status=status, body=EXPOSED)) as (url, _):
-        assert read_node_ids("127.0.0.1", port=int(url.rpartition(":")[2]), timeout_seconds=2) == frozenset()
+        assert read_node_ids("127.0.0.1", port=int(url.rpartition(":")[2]), timeout_seconds=10) == frozenset()
 
 
 def test_a_pod_that_does_not_answer_tells_nothing() -> None:

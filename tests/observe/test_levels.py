@@ -14,7 +14,7 @@ from milvus_tuning.observe.levels import KEPT_SECONDS, MOST_LEVELS_PER_PASS, Lev
 from milvus_tuning.settings import Settings
 from milvus_tuning.snapshot import Collection, OwnedLevel
 from tests.clients.milvus_server import Override, refuses
-from tests.observe.world import NAMESPACE, NOW, World, serving, snapshot_of
+from tests.observe.world import NAMESPACE, NOW, PATIENT_SECONDS, World, serving, snapshot_of
 
 DEMO = "470657475820126434"
 DECLARED = {"consistency": {"collections": [{"name": "demo", "level": "Strong"}]}}
@@ -75,7 +75,7 @@ def test_a_level_of_ours_is_read_from_the_pass_after_its_record_and_its_record_i
     world = _world({})
     world.etcd[RECORD] = TEXT
     with serving(world):
-        observer = Observer(world.api_client(), Settings(request_timeout_seconds=4))
+        observer = Observer(world.api_client(), Settings(request_timeout_seconds=PATIENT_SECONDS))
         first, second = (observer.observe(NAMESPACE, world.parsed_spec(), NOW) for _ in range(2))
         observer.close()
     assert [one.collections[0].consistency_level for one in (first, second)] == [None, "Session"]

@@ -13,7 +13,7 @@ from milvus_tuning.clients.kube import KubeReader
 from milvus_tuning.clients.scheduling import SCHEDULING_MANAGER
 from milvus_tuning.observe.kube import observe_target
 from milvus_tuning.snapshot import FreezeReason, OwnedKey, ProblemKind, Scheduling, WorkloadKind
-from tests.observe.world import DEPLOYMENTS, PODS, REPLICA_SETS, World, serving, snapshot_of
+from tests.observe.world import DEPLOYMENTS, PATIENT_SECONDS, PODS, REPLICA_SETS, World, serving, snapshot_of
 
 MILVUS = "/apis/milvus.io/v1beta1/namespaces/milvus/milvuses/my-release"
 UPGRADES = "/apis/milvus.io/v1beta1/namespaces/milvus/milvusupgrades"
@@ -190,7 +190,7 @@ def test_the_root_path_of_its_config_wins() -> None:
         resource["spec"]["config"] = {"etcd": {"rootPath": "mine"}}
 
     with serving(a_milvus_world(change)) as world:
-        reader = KubeReader(world.api_client(), timeout_seconds=2)
+        reader = KubeReader(world.api_client(), timeout_seconds=PATIENT_SECONDS)
         found = observe_target(reader, "milvus", world.parsed_spec().target_ref).found
     assert (found.root_path, found.etcd_endpoints) == ("mine", ("my-release-etcd.milvus.svc:2379",))
 

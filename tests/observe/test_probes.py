@@ -28,7 +28,7 @@ from milvus_tuning.settings import Settings
 from milvus_tuning.snapshot import ComponentPod, EtcdSetting, ReadBack, Workload, WorkloadKind
 from tests.clients.limit_server import LimitServer, a_limited
 from tests.cluster.api_only import free_ports
-from tests.observe.world import CONFIG_MAP, NAMESPACE, NOW, PODS, PROXY_POD, World, observe, serving
+from tests.observe.world import CONFIG_MAP, NAMESPACE, NOW, PATIENT_SECONDS, PODS, PROXY_POD, World, observe, serving
 
 STARTED = datetime(2026, 1, 31, 11, tzinfo=UTC)
 NAME = "proxygrpcservermaxrecvsize"
@@ -226,7 +226,7 @@ def test_nobody_is_probed_while_it_is_not_known_what_etcd_holds() -> None:
 def test_passes_probe_again_only_after_the_container_has_restarted() -> None:
     server = LimitServer(limit=67108864)
     with a_world(server, network={"maxMessageSize": "128Mi"}) as world, ExitStack() as stack:
-        observer = Observer(world.api_client(), Settings(request_timeout_seconds=4))
+        observer = Observer(world.api_client(), Settings(request_timeout_seconds=PATIENT_SECONDS))
         stack.callback(observer.close)
         spec = world.parsed_spec()
         first, second = (observer.observe(NAMESPACE, spec, NOW) for _ in range(2))

@@ -15,7 +15,7 @@ from milvus_tuning.observe.milvus import MilvusFacts, read_milvus
 from milvus_tuning.settings import Settings
 from milvus_tuning.snapshot import Collection, ProblemKind, Sample, Segment, SegmentState
 from tests.clients.milvus_server import ByRequest, Override, RecordedMilvus, a_milvus, refuses
-from tests.observe.world import NAMESPACE, NOW, World, a_vector, serving
+from tests.observe.world import NAMESPACE, NOW, PATIENT_SECONDS, World, a_vector, serving
 
 
 def _segment(key: int, **more: Any) -> dict[str, Any]:
@@ -47,7 +47,7 @@ def _milvus(collections: int, **overrides: Override) -> dict[str, Override]:
 @contextmanager
 def _serving(recorded: Mapping[str, Override]) -> Iterator[tuple[MilvusClient, RecordedMilvus]]:
     with a_milvus(recorded) as (uri, servicer):
-        client = MilvusClient(uri, timeout_seconds=2.0)
+        client = MilvusClient(uri, timeout_seconds=PATIENT_SECONDS)
         yield client, servicer
         client.close()
 
@@ -149,7 +149,7 @@ def test_how_busy_collections_are_is_known_from_the_pass_before() -> None:
     world = World(milvus=_milvus(420))
     world.prometheus["collection_searches"] = a_vector(({"collection_name": "c1"}, 3.0), ({"collection_name": "c2"}, 0))
     with serving(world):
-        observer = Observer(world.api_client(), Settings(request_timeout_seconds=10))
+        observer = Observer(world.api_client(), Settings(request_timeout_seconds=PATIENT_SECONDS))
         coverages = [observer.observe(NAMESPACE, world.parsed_spec(), NOW).placement_coverage for _ in range(2)]
         observer.close()
     read = [request.collectionID for name, request, _ in world.asked["milvus"] if name == "GetReplicas"]

@@ -10,7 +10,7 @@ from milvus_tuning.clients.milvus import MilvusClient
 from milvus_tuning.observe.resource_groups import DEFAULT_GROUP, MOST_GROUPS_PER_PASS, read_resource_groups
 from milvus_tuning.snapshot import Replica, ResourceGroup
 from tests.clients.milvus_server import ByRequest, Override, a_milvus, refuses
-from tests.observe.world import World, snapshot_of
+from tests.observe.world import PATIENT_SECONDS, World, snapshot_of
 
 
 def _replica(group: str, *node_ids: int) -> Replica:
@@ -35,7 +35,7 @@ def _read(
 ) -> tuple[tuple[ResourceGroup, ...], list[str]]:
     """The groups, and the names of the calls that were made."""
     with a_milvus(recorded) as (uri, servicer):
-        client = MilvusClient(uri, timeout_seconds=4.0)
+        client = MilvusClient(uri, timeout_seconds=PATIENT_SECONDS)
         groups = read_resource_groups(client, replicas, lambda: time_is_left)
         client.close()
     return groups, [name for name, _, _ in servicer.asked]

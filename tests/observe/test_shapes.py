@@ -20,7 +20,7 @@ from milvus_tuning.observe.shapes import (
 from milvus_tuning.settings import Settings
 from milvus_tuning.snapshot import Collection, CollectionShape
 from tests.clients.milvus_server import Override, refuses
-from tests.observe.world import NAMESPACE, NOW, World, serving, snapshot_of
+from tests.observe.world import NAMESPACE, NOW, PATIENT_SECONDS, World, serving, snapshot_of
 
 HOT = {"loadBalancing": {"hotSegments": {"mode": "Observe"}}}
 REPLICAS = {"inMemoryReplicas": {"maxCount": 2}}
@@ -207,7 +207,7 @@ def test_for_a_policy_that_does_not_nothing_is_described() -> None:
 def test_a_shape_is_asked_for_once_for_many_passes() -> None:
     world = _world(HOT)
     with serving(world):
-        observer = Observer(world.api_client(), Settings(request_timeout_seconds=4))
+        observer = Observer(world.api_client(), Settings(request_timeout_seconds=PATIENT_SECONDS))
         shapes = [observer.observe(NAMESPACE, world.parsed_spec(), NOW).collections[0].shape for _ in range(3)]
         observer.close()
     assert shapes == [SHAPE] * 3

@@ -12,6 +12,7 @@ from milvus_tuning.snapshot import FreezeReason, ProblemKind
 from tests.observe.world import (
     AUTOSCALERS,
     DEPLOYMENTS,
+    PATIENT_SECONDS,
     PODS,
     REPLICA_SETS,
     SCALED_OBJECTS,
@@ -223,7 +224,7 @@ def test_pods_of_other_owners_and_pods_that_ended_are_not_counted() -> None:
 
 def test_addresses_are_found_from_the_release_where_the_spec_names_none() -> None:
     with serving(World()) as world:
-        reader = KubeReader(world.api_client(), timeout_seconds=2)
+        reader = KubeReader(world.api_client(), timeout_seconds=PATIENT_SECONDS)
         found = observe_target(reader, "milvus", world.parsed_spec().target_ref).found
     assert found.milvus_address == "my-release-milvus.milvus.svc:19530"
     assert found.etcd_endpoints == ("my-release-etcd.milvus.svc:2379",)

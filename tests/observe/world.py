@@ -29,6 +29,7 @@ from tests.clients.milvus_server import Override, a_milvus
 RECORDED = Path(__file__).parent / "recorded"
 NAMESPACE = "milvus"
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
+PATIENT_SECONDS = 30.0  # what answers does so within it, on a busy machine too
 DEPLOYMENTS = "/apis/apps/v1/namespaces/milvus/deployments"
 REPLICA_SETS = "/apis/apps/v1/namespaces/milvus/replicasets"
 PODS = "/api/v1/namespaces/milvus/pods"
@@ -136,7 +137,7 @@ def serving(world: World) -> Iterator[World]:
         yield world
 
 
-def observe(world: World, *, timeout_seconds: float = 4.0) -> Snapshot:
+def observe(world: World, *, timeout_seconds: float = PATIENT_SECONDS) -> Snapshot:
     """One snapshot of a served world."""
     observer = Observer(world.api_client(), Settings(request_timeout_seconds=timeout_seconds))
     try:
