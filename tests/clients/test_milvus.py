@@ -166,7 +166,7 @@ def test_a_description_that_does_not_come_costs_a_part_of_the_time_of_a_call_onl
             MilvusClient(uri, timeout_seconds=16).collection("default", "demo")
         over.set()
     assert caught.value.failure is MilvusFailure.UNREACHABLE
-    assert 0 < remaining[0] <= 2
+    assert 0 < remaining[0] < 4  # an eighth of its 16 s, as gRPC rounds it
 
 
 def test_a_move_names_one_source_one_destination_and_its_segments() -> None:
