@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from tests.decide.config.judging import AT_START, DEAD, JUST_NOW, LONG_AGO, OTHERWISE, SHOWS, Row, World
+from tests.decide.config.judging import AT_START, JUST_NOW, LONG_AGO, OTHERWISE, SHOWS, Row, World
 
 START_ROWS: list[Row] = [
     (
@@ -194,17 +194,5 @@ START_ROWS: list[Row] = [
         AT_START,
         World(root_path=None, shown=OTHERWISE),
         ("NotApplied", "3000", "file", False, "the root path in etcd is not proven"),
-    ),
-    (
-        "dead, stored by somebody and shown",
-        DEAD,
-        World(stored="60000", shown=SHOWS),
-        (
-            "Dead",
-            "60000",
-            "etcd",
-            False,
-            "queryCoord.scoreUnbalanceTolerationFactor does nothing in 2.5.27",
-        ),
     ),
 ]
