@@ -11,20 +11,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from milvus_tuning.observe import Observer
 from milvus_tuning.observe.effect import Question, slow_bound
 from milvus_tuning.plan import Measurement
-from milvus_tuning.settings import Settings
 from tests.clients.http_server import Reply
 from tests.observe.world import (
     NAMESPACE,
     NOW,
-    PATIENT_SECONDS,
     PODS,
     QUERY_NODE_PODS,
     World,
     a_vector,
     observe,
+    observing,
     recorded,
     serving,
 )
@@ -45,20 +43,15 @@ def a_busy_world() -> World:
 
 def measure(world: World, *, window_seconds: int = 180, slow_bound: int | None = None) -> Measurement:
     """One pass and a measurement at its end."""
-    with serving(world):
-        snapshot = observe(world)
-        observer = Observer(world.api_client(), Settings(request_timeout_seconds=PATIENT_SECONDS))
-        try:
-            return observer.measure(
-                NAMESPACE,
-                world.parsed_spec(),
-                snapshot,
-                NOW,
-                window_seconds=window_seconds,
-                slow_bound_milliseconds=slow_bound,
-            )
-        finally:
-            observer.close()
+    with serving(world), observing(world) as observer:
+        return observer.measure(
+            NAMESPACE,
+            world.parsed_spec(),
+            observe(world),
+            NOW,
+            window_seconds=window_seconds,
+            slow_bound_milliseconds=slow_bound,
+        )
 
 
 def expressions(world: World) -> list[str]:
@@ -119,13 +112,11 @@ def test_a_window_with_fewer_than_four_scrapes_is_widened_and_says_so(samples: s
 
 def test_nothing_is_remembered_between_observation_and_measurement() -> None:
     world = a_busy_world()
-    with serving(world):
-        observer = Observer(world.api_client(), Settings(request_timeout_seconds=PATIENT_SECONDS))
+    with serving(world), observing(world) as observer:
         spec = world.parsed_spec()
         snapshot = observer.observe(NAMESPACE, spec, NOW)
         pods_read = sum(asked.path == PODS for asked in world.asked["kubernetes"])
         measured = observer.measure(NAMESPACE, spec, snapshot, NOW, window_seconds=180, slow_bound_milliseconds=None)
-        observer.close()
     assert measured == measure(a_busy_world())
     assert sum(asked.path == PODS for asked in world.asked["kubernetes"]) == pods_read  # the target is still known
 

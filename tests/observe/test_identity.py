@@ -7,6 +7,7 @@ from milvus_tuning.clients.podmetrics import node_ids_in, read_node_ids
 from milvus_tuning.observe.identity import identity_problems, node_ids_by_pod
 from milvus_tuning.snapshot import QueryNode
 from tests.clients.http_server import Reply, a_server
+from tests.observe.world import PATIENT_SECONDS
 
 EXPOSED = """# TYPE milvus_num_node gauge
 milvus_num_node{node_id="2",role_name="datacoord"} 1
@@ -58,9 +59,13 @@ def test_only_a_ready_pod_that_stays_is_a_problem(pod: QueryNode, problems: int)
     assert len(identity_problems([pod], [], {})) == problems
 
 
+def exposed_by(url: str) -> frozenset[int]:
+    return read_node_ids("127.0.0.1", port=int(url.rpartition(":")[2]), timeout_seconds=PATIENT_SECONDS)
+
+
 def test_a_pod_tells_the_node_it_runs() -> None:
     with a_server(lambda _: Reply(body=EXPOSED)) as (url, asked):
-        found = read_node_ids("127.0.0.1", port=int(url.rpartition(":")[2]), timeout_seconds=10)
+        found = exposed_by(url)
     assert found == {4}
     assert (asked[0].path, "Authorization" in asked[0].headers) == ("/metrics", False)
 
@@ -68,7 +73,7 @@ def test_a_pod_tells_the_node_it_runs() -> None:
 @pytest.mark.parametrize("status", [302, 404, 500])
 def test_a_pod_that_refuses_tells_nothing(status: int) -> None:
     with a_server(lambda _: Reply(status=status, body=EXPOSED)) as (url, _):
-        assert read_node_ids("127.0.0.1", port=int(url.rpartition(":")[2]), timeout_seconds=10) == frozenset()
+        assert exposed_by(url) == frozenset()
 
 
 def test_a_pod_that_does_not_answer_tells_nothing() -> None:

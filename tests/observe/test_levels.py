@@ -9,12 +9,10 @@ from typing import Any
 import grpc  # type: ignore[import-untyped]
 import pytest
 
-from milvus_tuning.observe import Observer
 from milvus_tuning.observe.levels import KEPT_SECONDS, MOST_LEVELS_PER_PASS, LevelCache
-from milvus_tuning.settings import Settings
 from milvus_tuning.snapshot import Collection, OwnedLevel
 from tests.clients.milvus_server import Override, refuses
-from tests.observe.world import NAMESPACE, NOW, PATIENT_SECONDS, World, serving, snapshot_of
+from tests.observe.world import NAMESPACE, NOW, World, observing, serving, snapshot_of
 
 DEMO = "470657475820126434"
 DECLARED = {"consistency": {"collections": [{"name": "demo", "level": "Strong"}]}}
@@ -74,10 +72,8 @@ def test_a_level_that_cannot_be_read_is_unknown_and_costs_nothing_else(reply: Ov
 def test_a_level_of_ours_is_read_from_the_pass_after_its_record_and_its_record_is_no_key() -> None:
     world = _world({})
     world.etcd[RECORD] = TEXT
-    with serving(world):
-        observer = Observer(world.api_client(), Settings(request_timeout_seconds=PATIENT_SECONDS))
+    with serving(world), observing(world) as observer:
         first, second = (observer.observe(NAMESPACE, world.parsed_spec(), NOW) for _ in range(2))
-        observer.close()
     assert [one.collections[0].consistency_level for one in (first, second)] == [None, "Session"]
     assert (second.owned_levels, second.owned_keys) == ({"uid-1": (OURS,)}, {})
 

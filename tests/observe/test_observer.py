@@ -8,8 +8,6 @@ import grpc  # type: ignore[import-untyped]
 import pytest
 
 from milvus_tuning.clients.etcd import EtcdClient
-from milvus_tuning.observe import Observer
-from milvus_tuning.settings import Settings
 from milvus_tuning.snapshot import EtcdSetting, FreezeReason, OwnedKey, ProblemKind, Snapshot, WorkloadKind
 from tests.clients.http_server import Asked, Reply
 from tests.clients.milvus_server import refuses
@@ -21,6 +19,7 @@ from tests.observe.world import (
     World,
     a_session,
     observe,
+    observing,
     serving,
     snapshot_of,
 )
@@ -326,8 +325,7 @@ def test_credentials_come_from_the_namespace_of_the_object_and_go_where_they_bel
 def test_clients_are_kept_until_what_they_were_made_from_changes() -> None:
     world = World(secrets={"all": {"etcd": "u:one"}})
     world.connections = {"etcd": {"credentialsSecretRef": {"name": "all", "key": "etcd"}}}
-    with serving(world):
-        observer = Observer(world.api_client(), Settings(request_timeout_seconds=PATIENT_SECONDS))
+    with serving(world), observing(world) as observer:
         spec = world.parsed_spec()
         observer.observe(NAMESPACE, spec, NOW)
         first = observer.connections(NAMESPACE, spec)
@@ -336,7 +334,6 @@ def test_clients_are_kept_until_what_they_were_made_from_changes() -> None:
         world.secrets["all"]["etcd"] = "u:two"
         observer.observe(NAMESPACE, spec, NOW)
         third = observer.connections(NAMESPACE, spec)
-        observer.close()
     assert isinstance(first.etcd, EtcdClient)
     assert first.etcd is second.etcd
     assert third.etcd is not first.etcd

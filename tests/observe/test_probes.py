@@ -13,7 +13,6 @@ import pytest
 from milvus_tuning.clients.connect import Found
 from milvus_tuning.clients.message_limit import ServerTls
 from milvus_tuning.clients.milvus import MilvusClient, MilvusTls
-from milvus_tuning.observe import Observer
 from milvus_tuning.observe.probes import (
     MOST_PROBES_PER_PASS,
     RECEIVE_LIMIT,
@@ -24,11 +23,10 @@ from milvus_tuning.observe.probes import (
     probes,
 )
 from milvus_tuning.observe.target import Target
-from milvus_tuning.settings import Settings
 from milvus_tuning.snapshot import ComponentPod, EtcdSetting, ReadBack, Workload, WorkloadKind
 from tests.clients.limit_server import LimitServer, a_limited
 from tests.cluster.api_only import free_ports
-from tests.observe.world import CONFIG_MAP, NAMESPACE, NOW, PATIENT_SECONDS, PODS, PROXY_POD, World, observe, serving
+from tests.observe.world import CONFIG_MAP, NAMESPACE, NOW, PODS, PROXY_POD, World, observe, observing, serving
 
 STARTED = datetime(2026, 1, 31, 11, tzinfo=UTC)
 NAME = "proxygrpcservermaxrecvsize"
@@ -225,9 +223,7 @@ def test_nobody_is_probed_while_it_is_not_known_what_etcd_holds() -> None:
 
 def test_passes_probe_again_only_after_the_container_has_restarted() -> None:
     server = LimitServer(limit=67108864)
-    with a_world(server, network={"maxMessageSize": "128Mi"}) as world, ExitStack() as stack:
-        observer = Observer(world.api_client(), Settings(request_timeout_seconds=PATIENT_SECONDS))
-        stack.callback(observer.close)
+    with a_world(server, network={"maxMessageSize": "128Mi"}) as world, observing(world) as observer:
         spec = world.parsed_spec()
         first, second = (observer.observe(NAMESPACE, spec, NOW) for _ in range(2))
         assert (first.read_back, second.read_back) == ((told(PROXY_POD, 67108864),),) * 2

@@ -9,7 +9,6 @@ import pytest
 
 from milvus_tuning.api import MilvusTuningSpec
 from milvus_tuning.catalogue import ServerVersion, parse_version
-from milvus_tuning.observe import Observer
 from milvus_tuning.observe.etcd import MilvusProcess
 from milvus_tuning.observe.read_back import (
     KEPT_SECONDS,
@@ -21,12 +20,11 @@ from milvus_tuning.observe.read_back import (
     declared_keys,
     questions,
 )
-from milvus_tuning.settings import Settings
 from milvus_tuning.snapshot import ComponentPod, ReadBack, Snapshot
 from tests.clients.configuration_server import Process, a_process
 from tests.clients.http_server import Asked, Reply, a_server
 from tests.observe.test_components import MIX_COORD_POD
-from tests.observe.world import NAMESPACE, NOW, PATIENT_SECONDS, QUERY_NODE_PODS, World, a_session, observe, serving
+from tests.observe.world import NAMESPACE, NOW, QUERY_NODE_PODS, World, a_session, observe, observing, serving
 
 STARTED = datetime(2026, 1, 31, 11, tzinfo=UTC)
 V235, V265, V2614 = ServerVersion(2, 3, 5), ServerVersion(2, 6, 5), ServerVersion(2, 6, 14)
@@ -288,8 +286,7 @@ def test_a_process_that_falls_silent_is_left_out_from_the_next_pass_on() -> None
         node = Process(values={QUERY_NODE: {"common.gracefultime": "5000"}})
         _register(world, "querynode-3", 3, process.enter_context(a_process(node, "127.45.0.7:0")))
         stack.enter_context(serving(world))
-        observer = Observer(world.api_client(), Settings(request_timeout_seconds=PATIENT_SECONDS))
-        stack.callback(observer.close)
+        observer = stack.enter_context(observing(world))
         first = observer.observe(NAMESPACE, world.parsed_spec(), NOW)
         process.close()
         second = observer.observe(NAMESPACE, world.parsed_spec(), NOW)

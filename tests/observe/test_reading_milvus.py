@@ -9,13 +9,11 @@ import grpc  # type: ignore[import-untyped]
 import pytest
 
 from milvus_tuning.clients.milvus import MilvusClient
-from milvus_tuning.observe import Observer
 from milvus_tuning.observe.memory import ClusterMemory
 from milvus_tuning.observe.milvus import MilvusFacts, read_milvus
-from milvus_tuning.settings import Settings
 from milvus_tuning.snapshot import Collection, ProblemKind, Sample, Segment, SegmentState
 from tests.clients.milvus_server import ByRequest, Override, RecordedMilvus, a_milvus, refuses
-from tests.observe.world import NAMESPACE, NOW, PATIENT_SECONDS, World, a_vector, serving
+from tests.observe.world import NAMESPACE, NOW, PATIENT_SECONDS, World, a_vector, observing, serving
 
 
 def _segment(key: int, **more: Any) -> dict[str, Any]:
@@ -148,10 +146,8 @@ def test_a_milvus_that_falls_silent_is_asked_no_more() -> None:
 def test_how_busy_collections_are_is_known_from_the_pass_before() -> None:
     world = World(milvus=_milvus(420))
     world.prometheus["collection_searches"] = a_vector(({"collection_name": "c1"}, 3.0), ({"collection_name": "c2"}, 0))
-    with serving(world):
-        observer = Observer(world.api_client(), Settings(request_timeout_seconds=PATIENT_SECONDS))
+    with serving(world), observing(world) as observer:
         coverages = [observer.observe(NAMESPACE, world.parsed_spec(), NOW).placement_coverage for _ in range(2)]
-        observer.close()
     read = [request.collectionID for name, request, _ in world.asked["milvus"] if name == "GetReplicas"]
     assert (read.count(1), read.count(2)) == (2, 1)
     assert coverages == [200 / 420, 399 / 420]

@@ -9,7 +9,6 @@ from google.protobuf.json_format import ParseDict  # type: ignore[import-untyped
 from pymilvus.grpc_gen import milvus_pb2, schema_pb2
 
 from milvus_tuning.api import MilvusTuningSpec
-from milvus_tuning.observe import Observer
 from milvus_tuning.observe.shapes import (
     MOST_DESCRIBED_PER_PASS,
     REFRESH_SECONDS,
@@ -17,10 +16,9 @@ from milvus_tuning.observe.shapes import (
     next_to_describe,
     shape_of,
 )
-from milvus_tuning.settings import Settings
 from milvus_tuning.snapshot import Collection, CollectionShape
 from tests.clients.milvus_server import Override, refuses
-from tests.observe.world import NAMESPACE, NOW, PATIENT_SECONDS, World, serving, snapshot_of
+from tests.observe.world import NAMESPACE, NOW, World, observing, serving, snapshot_of
 
 HOT = {"loadBalancing": {"hotSegments": {"mode": "Observe"}}}
 REPLICAS = {"inMemoryReplicas": {"maxCount": 2}}
@@ -206,10 +204,8 @@ def test_for_a_policy_that_does_not_nothing_is_described() -> None:
 
 def test_a_shape_is_asked_for_once_for_many_passes() -> None:
     world = _world(HOT)
-    with serving(world):
-        observer = Observer(world.api_client(), Settings(request_timeout_seconds=PATIENT_SECONDS))
+    with serving(world), observing(world) as observer:
         shapes = [observer.observe(NAMESPACE, world.parsed_spec(), NOW).collections[0].shape for _ in range(3)]
-        observer.close()
     assert shapes == [SHAPE] * 3
     assert _descriptions(world) == ["DescribeCollection", "DescribeIndex"]
 

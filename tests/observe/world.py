@@ -8,7 +8,7 @@ import base64
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -137,13 +137,17 @@ def serving(world: World) -> Iterator[World]:
         yield world
 
 
+@contextmanager
+def observing(world: World, *, timeout_seconds: float = PATIENT_SECONDS) -> Iterator[Observer]:
+    """An observer of a served world, for several passes."""
+    with closing(Observer(world.api_client(), Settings(request_timeout_seconds=timeout_seconds))) as observer:
+        yield observer
+
+
 def observe(world: World, *, timeout_seconds: float = PATIENT_SECONDS) -> Snapshot:
     """One snapshot of a served world."""
-    observer = Observer(world.api_client(), Settings(request_timeout_seconds=timeout_seconds))
-    try:
+    with observing(world, timeout_seconds=timeout_seconds) as observer:
         return observer.observe(NAMESPACE, world.parsed_spec(), NOW)
-    finally:
-        observer.close()
 
 
 def snapshot_of(world: World) -> Snapshot:
