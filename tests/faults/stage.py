@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 from tests.faults.ending import STEPS_OVER
-from tests.faults.harness import Case, Servers, staged
+from tests.faults.harness import Case, Servers
 from tests.faults.judgement import End, end_of
 from tests.faults.processes import Launcher, Starter
 from tests.faults.proxy import CRASHES, Script
+from tests.faults.staging import staged
 from tests.faults.stories import STORIES, Story
 
 # Most of a case is waiting: for the Lease of the dead process, for the next pass. More would keep two cores from

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.faults.harness import REQUEST_TIMEOUT_SECONDS
 from tests.faults.proxy import Fault, Script
 from tests.faults.stage import Stage
+from tests.faults.staging import REQUEST_TIMEOUT_SECONDS
 from tests.faults.stories import STORIES
 
 pytestmark = pytest.mark.integration
