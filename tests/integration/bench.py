@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from kubernetes.client import ApiClient
 from prometheus_client import CollectorRegistry
 
 from milvus_tuning.api import PLAN_KIND
+from milvus_tuning.clients.etcd import EtcdClient, Put
 from milvus_tuning.metrics import Metrics
 from milvus_tuning.reconcile import Reconciler
 from milvus_tuning.settings import Settings
 from milvus_tuning.store import Reference
 from milvus_tuning.turn import Event
-from tests.integration.conftest import COLLECTION, PLANS, Object, a_tuning
+from tests.apply.etcd_server import RunningEtcd
+from tests.integration.conftest import COLLECTION, PLANS, Api, Object, a_tuning
 from tests.integration.release import LoggedClient, Release
+from tests.observe.world import World, serving
+
+GROW = {"mode": "Auto", "queryNodes": {"minCount": 3, "maxCount": 5}}
+"""A spec by which two QueryNodes become three."""
 
 
 class Clock:
@@ -82,3 +90,22 @@ class Bench:
     def reference(self, name: str) -> Reference:
         uid = self.release.tuning(name)["metadata"]["uid"]
         return Reference(namespace=self.release.namespace, name=name, uid=uid)
+
+
+@contextmanager
+def a_bench(server: Api, api_client: ApiClient, namespace: str) -> Iterator[Bench]:
+    """Two QueryNodes that serve, and nobody who tunes them yet."""
+    with serving(World()) as world:
+        release = Release(server=server, namespace=namespace, world=world)
+        release.install()
+        yield Bench(api_client, release)
+
+
+@contextmanager
+def an_etcd(bench: Bench, folder: Path) -> Iterator[EtcdClient]:
+    """A real etcd with the sessions of the QueryNodes, in the place of the recorded one."""
+    with RunningEtcd(folder) as address, closing(EtcdClient([address], timeout_seconds=5)) as client:
+        bench.release.world.addresses["etcd"] = f"http://{address}"
+        sessions = bench.release.world.etcd.items()
+        client.transaction(compare=[], then=[Put(key=key, value=value) for key, value in sessions])
+        yield client

@@ -8,10 +8,8 @@ from collections.abc import Iterator
 import pytest
 from kubernetes.client import ApiClient
 
-from tests.integration.bench import Bench, Operator
-from tests.integration.conftest import Api, a_namespace
-from tests.integration.release import Release
-from tests.observe.world import World, serving
+from tests.integration.bench import Bench, Operator, a_bench
+from tests.integration.conftest import Api
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("crd")]
 GROW = {"mode": "Propose", "queryNodes": {"minCount": 3, "maxCount": 5}}
@@ -19,13 +17,10 @@ PROFILE = {"profile": {"name": "Finance", "revision": 1}}
 
 
 @pytest.fixture
-def bench(server: Api, api_client: ApiClient, request: pytest.FixtureRequest) -> Iterator[Bench]:
-    """Two QueryNodes that serve, in a namespace of the test's own."""
-    name = f"profile-{len(request.node.name)}"
-    with serving(World()) as world:
-        release = Release(server=server, namespace=a_namespace(server, name), world=world)
-        release.install()
-        yield Bench(api_client, release)
+def bench(server: Api, api_client: ApiClient, namespace: str) -> Iterator[Bench]:
+    """Two QueryNodes that serve, and nobody who tunes them yet."""
+    with a_bench(server, api_client, namespace) as found:
+        yield found
 
 
 def test_a_profile_alone_changes_nothing_but_the_status(bench: Bench) -> None:
