@@ -206,14 +206,16 @@ def test_without_prometheus_the_pods_and_milvus_are_still_seen() -> None:
 
 
 def test_a_source_that_hangs_costs_the_time_of_one_pass_only() -> None:
-    over = threading.Event()
+    over, answered = threading.Event(), threading.Event()
 
     def hang(_: Asked) -> Reply:
         over.wait(PATIENT_SECONDS)
+        answered.set()
         return Reply(status=500)
 
     with serving(World(prometheus_reply=hang)) as world:
         snapshot = observe(world, timeout_seconds=2)
+        assert not answered.is_set(), "it is not waited for"
         over.set()
     assert ProblemKind.PROMETHEUS_UNREACHABLE in _kinds(snapshot)
     assert len(snapshot.segments) == 12
